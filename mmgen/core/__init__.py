@@ -1,0 +1,1 @@
+"""The nouns of P(X | Y): spec, condition, encoder, codec, model, conditional, card."""

@@ -1,0 +1,121 @@
+"""Several conditions as one, any of which may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.core.condition import Condition
+from mmgen.core.encoder import Encoder
+from mmgen.core.errors import SpecError, UnknownNameError, close_names
+from mmgen.core.options import Option
+from mmgen.core.spec import ConditionSpec
+
+__all__ = ["CompositeEncoder"]
+
+
+class CompositeEncoder(Encoder):
+    """P(X | any subset of Y's parts) as one model: a missing part is the null of that part.
+
+    A value is a dict of parts; parts left out, or None, are not given. A value that is no dict is
+    the main part alone.
+
+    Args:
+        main: Name of the part that a bare value stands for.
+        parts: Encoder of each part. All token widths agree, and all vector widths.
+
+    Raises:
+        SpecError: If the widths of two parts differ.
+    """
+
+    def __init__(self, *, main: str, parts: Mapping[str, Encoder]) -> None:
+        super().__init__()
+        self.main = main
+        self.parts = nn.ModuleDict(parts)
+        if main not in parts:
+            raise SpecError(f"The main part {main!r} is none of {', '.join(parts)}.")
+        for name in ("token_dim", "vector_dim"):
+            widths = {getattr(p.spec, name) for p in parts.values()} - {None}
+            if len(widths) > 1:
+                raise SpecError(f"Parts of a condition share one {name}; these have {widths}.")
+
+    @property
+    def spec(self) -> ConditionSpec:
+        specs = [p.spec for p in self.parts.values()]
+        return ConditionSpec(
+            token_dim=next((s.token_dim for s in specs if s.token_dim), None),
+            vector_dim=next((s.vector_dim for s in specs if s.vector_dim), None),
+        )
+
+    def _columns(self, values: Sequence[Any]) -> dict[str, list[Any]]:
+        rows = [v if isinstance(v, Mapping) else {self.main: v} for v in values]
+        for row in rows:
+            for name in row:
+                if name not in self.parts:
+                    raise UnknownNameError(
+                        f"No part {name!r} in this condition. {close_names(name, self.parts)}"
+                    )
+        return {name: [row.get(name) for row in rows] for name in self.parts}
+
+    def fit(self, values: Sequence[Any]) -> None:
+        for name, column in self._columns(values).items():
+            self.parts[name].fit([v for v in column if v is not None])
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Any]:
+        columns = self._columns(values)
+        return {name: part.prepare(columns[name]) for name, part in self.parts.items()}
+
+    def encode(self, tensors: Mapping[str, Any]) -> Condition:
+        return Condition.join([part.encode(tensors[n]) for n, part in self.parts.items()])
+
+    def drop(
+        self, tensors: dict[str, Any], *, rate: float, generator: torch.Generator | None = None
+    ) -> dict[str, Any]:
+        """Take away everything with probability `rate`, and each part alone with the same."""
+        batch = len(next(_leaves(tensors)))
+        keep = torch.rand(batch, generator=generator) >= rate
+        dropped = {
+            name: part.drop(tensors[name], rate=rate, generator=generator)
+            for name, part in self.parts.items()
+        }
+        return _withhold(dropped, keep)
+
+    def options(self) -> tuple[Option, ...]:
+        return tuple(option for part in self.parts.values() for option in part.options())
+
+    def check(self, values: Sequence[Any], **options: Any) -> None:
+        columns = self._columns(values)
+        for name, part in self.parts.items():
+            own = {o.name: options[o.name] for o in part.options()}
+            part.check(columns[name], **own)
+
+    def assets(self) -> dict[str, bytes]:
+        return {
+            f"{name}.{file}": data
+            for name, part in self.parts.items()
+            for file, data in part.assets().items()
+        }
+
+    def load_assets(self, assets: Mapping[str, bytes]) -> None:
+        for name, part in self.parts.items():
+            own = {k.removeprefix(f"{name}."): v for k, v in assets.items() if k.startswith(f"{name}.")}
+            part.load_assets(own)
+
+
+def _leaves(tensors: Mapping[str, Any]) -> Iterator[Tensor]:
+    for value in tensors.values():
+        yield from _leaves(value) if isinstance(value, Mapping) else (value,)
+
+
+def _withhold(tensors: Mapping[str, Any], keep: Tensor) -> dict[str, Any]:
+    return {
+        name: _withhold(value, keep)
+        if isinstance(value, Mapping)
+        else value & keep.to(value.device)
+        if name == "given"
+        else value
+        for name, value in tensors.items()
+    }

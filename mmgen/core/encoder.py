@@ -1,0 +1,76 @@
+"""Y to c."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.core.condition import Condition
+from mmgen.core.options import Option
+from mmgen.core.spec import ConditionSpec
+
+__all__ = ["Encoder"]
+
+
+class Encoder(nn.Module, ABC):
+    """Encodes a condition: c = encode(prepare(y)).
+
+    None is a value of every encoder and means "not given". Prepared tensors hold a boolean entry
+    `given` (B,); where it is False the encoder gives its null, so dropping a condition in training
+    is switching that entry off.
+    """
+
+    @property
+    @abstractmethod
+    def spec(self) -> ConditionSpec:
+        """What it gives."""
+
+    @abstractmethod
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        """Values, or None, to tensors on the CPU: cheap, without parameters, safe in workers.
+
+        Raises:
+            TypeError: If a value is not of this modality.
+            ValueError: If it is, but cannot be read.
+        """
+
+    @abstractmethod
+    def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
+        """Prepared tensors of a batch to a condition on the encoder's own device."""
+
+    def options(self) -> tuple[Option, ...]:
+        """What `check` takes."""
+        return ()
+
+    def check(self, values: Sequence[Any], **options: Any) -> None:
+        """Refuse values that could be encoded but not answered (words never seen, say).
+
+        Args:
+            values: Conditions of a call.
+            options: Those that `options` lists, all of them.
+        """
+
+    def fit(self, values: Sequence[Any]) -> None:
+        """Take what the encoder needs from examples of Y (a vocabulary, statistics)."""
+
+    def assets(self) -> dict[str, bytes]:
+        """Files other than weights that the part needs, by name (a tokenizer, say)."""
+        return {}
+
+    def load_assets(self, assets: Mapping[str, bytes]) -> None:
+        """Take back what `assets` gave.
+
+        Raises:
+            LoadError: If a needed file is not among them, or does not hold what it should.
+        """
+
+    def drop(
+        self, tensors: dict[str, Any], *, rate: float, generator: torch.Generator | None = None
+    ) -> dict[str, Any]:
+        """Prepared tensors with each condition taken away with probability `rate`."""
+        keep = torch.rand(len(tensors["given"]), generator=generator) >= rate
+        return {**tensors, "given": tensors["given"] & keep.to(tensors["given"].device)}

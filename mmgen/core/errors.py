@@ -1,0 +1,61 @@
+"""The errors that mmgen raises on purpose: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "LoadError",
+    "MMGenError",
+    "MissingDependency",
+    "OptionError",
+    "SpecError",
+    "UnknownNameError",
+    "close_names",
+]
+
+
+class MMGenError(Exception):
+    """Base of every error that mmgen raises on purpose."""
+
+
+class SpecError(MMGenError, ValueError):
+    """Two parts, or a part and a value, do not fit together."""
+
+
+class OptionError(MMGenError, TypeError):
+    """An option that this pipeline does not take."""
+
+
+class LoadError(MMGenError, ValueError):
+    """A file or folder that does not hold what it should."""
+
+
+class UnknownNameError(MMGenError, ValueError):
+    """A name that nothing answers to."""
+
+
+class MissingDependency(MMGenError, ImportError):
+    """An optional library that is not installed.
+
+    Args:
+        library: The module that failed to import.
+        extra: The extra of mmgen that brings it.
+        purpose: What it is needed for.
+    """
+
+    def __init__(self, library: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed. "
+            f'Install it with: pip install "mmgen-sdk[{extra}]"'
+        )
+
+
+def close_names(name: str, names: Iterable[str]) -> str:
+    """A hint that names what was probably meant, or all there is."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return "Did you mean " + " or ".join(repr(c) for c in close) + "?"
+    return "There are: " + ", ".join(names) + "."

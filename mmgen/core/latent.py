@@ -1,0 +1,28 @@
+"""z: what models generate, with the length of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["Latent"]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Latents with their lengths, so that nothing decoded is ever padded.
+
+    Args:
+        z: Values, (B, *event) from a codec, (N, B, *event) from a distribution.
+        lengths: How much of the first event axis each one fills, (B,) or (N, B), or None if all
+            have the full size.
+    """
+
+    z: Tensor
+    lengths: Tensor | None = None
+
+    def flatten(self) -> Latent:
+        """(N, B, ...) to (N * B, ...)."""
+        lengths = None if self.lengths is None else self.lengths.flatten(0, 1)
+        return Latent(self.z.flatten(0, 1), lengths)

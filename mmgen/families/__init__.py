@@ -1,0 +1,1 @@
+"""Families of generative models, on tensors alone."""

@@ -1,0 +1,34 @@
+"""The kinds of values: how each is read, written, and taken to latents or conditions and back.
+
+A modality is a module of this package with
+
+- `Codec`s and `Encoder`s,
+- `SUFFIXES`: the file endings it can write,
+- `save(value, path)` and `save_many(values, path, titles)`: one value, or an overview of several.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from mmgen.core.errors import UnknownNameError, close_names
+
+__all__ = ["modality", "modality_names"]
+
+
+def modality_names() -> list[str]:
+    """Names of all modalities."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__))
+
+
+def modality(name: str) -> ModuleType:
+    """The module of a modality.
+
+    Raises:
+        UnknownNameError: If there is none of that name.
+    """
+    if name not in modality_names():
+        raise UnknownNameError(f"No modality {name!r}. {close_names(name, modality_names())}")
+    return importlib.import_module(f"{__name__}.{name}")

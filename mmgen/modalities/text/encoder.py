@@ -1,0 +1,155 @@
+"""Text as a condition: subwords through a small transformer that is trained with the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.core.condition import Condition
+from mmgen.core.encoder import Encoder
+from mmgen.core.errors import LoadError, close_names
+from mmgen.core.options import Option
+from mmgen.core.spec import ConditionSpec
+from mmgen.modalities.text.tokenizer import Tokenizer, words_of
+from mmgen.nn.transformer import Transformer, grid_positions
+
+__all__ = ["TextEncoder"]
+
+_TOKENIZER, _WORDS = "tokenizer.model", "words.txt"
+
+
+class TextEncoder(Encoder):
+    """Condition tokens, one for each subword.
+
+    Args:
+        vocabulary: Most subwords to learn; the embedding's size.
+        dim: D of the condition tokens.
+        depth: Number of transformer blocks.
+        num_heads: Number of attention heads.
+        max_tokens: Longest text, in subwords. A longer one is an error, never cut.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary: int = 512,
+        dim: int = 192,
+        depth: int = 2,
+        num_heads: int = 4,
+        max_tokens: int = 64,
+    ) -> None:
+        super().__init__()
+        self.vocabulary, self.dim, self.max_tokens = vocabulary, dim, max_tokens
+        self.embed = nn.Embedding(vocabulary, dim)
+        self.transformer = Transformer(dim, depth=depth, num_heads=num_heads)
+        self.norm = nn.LayerNorm(dim, bias=False)
+        self.null = nn.Parameter(torch.randn(dim) / dim**0.5)
+        nn.init.normal_(self.embed.weight, std=dim**-0.5)
+        self.tokenizer: Tokenizer | None = None
+        self.words: frozenset[str] = frozenset()
+
+    @classmethod
+    def debug(cls) -> TextEncoder:
+        """A tiny one, with a vocabulary of a few words."""
+        encoder = cls(vocabulary=320, dim=32, depth=1, num_heads=2)
+        encoder.fit(["a red circle left of a blue square", "two green stars on a white background"])
+        return encoder
+
+    @property
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec(token_dim=self.dim)
+
+    def fit(self, values: Sequence[Any]) -> None:
+        texts = [v for v in values if v is not None]
+        self.tokenizer = Tokenizer.train(texts, vocabulary=self.vocabulary)
+        self.words = frozenset(Counter(w for t in texts for w in words_of(t)))
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        if self.tokenizer is None:
+            raise LoadError("This text encoder has no vocabulary yet. Fit or load it first.")
+        for value in values:
+            _check_text(value)
+        ids = self.tokenizer.encode([v or "" for v in values])
+        for value, own in zip(values, ids, strict=True):
+            if len(own) > self.max_tokens:
+                raise ValueError(
+                    f"Expected a text of at most {self.max_tokens} subwords, got {len(own)}: "
+                    f"{value[:40]!r}... Shorten it."
+                )
+        # A few fixed lengths keep the number of shapes, and so of compilations, small.
+        length = max(16, -(-max(map(len, ids)) // 16) * 16)
+        padded = torch.zeros(len(ids), length, dtype=torch.long)
+        for row, own in zip(padded, ids, strict=True):
+            row[: len(own)] = torch.tensor(own, dtype=torch.long)
+        lengths = torch.tensor([len(own) for own in ids])
+        given = torch.tensor([v is not None for v in values])
+        return {"ids": padded, "lengths": lengths, "given": given}
+
+    def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
+        device = self.null.device
+        ids, given = tensors["ids"].to(device), tensors["given"].to(device)
+        places = torch.arange(ids.shape[1], device=device)
+        # Position 0 is always there: attention to nothing at all has no value.
+        mask = places < tensors["lengths"].to(device).clamp(min=1)[:, None]
+        x = self.transformer(
+            self.embed(ids), grid_positions(ids.shape[1], device=device), mask_BL=mask
+        )
+        x = self.norm(x)
+        first = places == 0
+        null = torch.where(first[:, None], self.null.to(x.dtype), torch.zeros_like(x[:1]))
+        tokens = torch.where(given[:, None, None], x, null)
+        mask = torch.where(given[:, None], mask, first)
+        return Condition(len(ids), tokens * mask[..., None], mask)
+
+    def options(self) -> tuple[Option, ...]:
+        return (
+            Option(
+                "unknown_words",
+                "error",
+                "What to do about words never seen in training.",
+                choices=("error", "allow"),
+            ),
+        )
+
+    def check(self, values: Sequence[Any], **options: Any) -> None:
+        for value in values:
+            _check_text(value)
+            if value is None or options["unknown_words"] == "allow":
+                continue
+            for word in words_of(value):
+                if word not in self.words:
+                    raise ValueError(
+                        f"The word {word!r} in {value!r} was never seen in training. "
+                        f"{close_names(word, self.words)} Use words that were, or set "
+                        "unknown_words='allow' to try anyway."
+                    )
+
+    def assets(self) -> dict[str, bytes]:
+        if self.tokenizer is None:
+            return {}
+        return {_TOKENIZER: self.tokenizer.proto, _WORDS: "\n".join(sorted(self.words)).encode()}
+
+    def load_assets(self, assets: Mapping[str, bytes]) -> None:
+        for name in (_TOKENIZER, _WORDS):
+            if name not in assets:
+                raise LoadError(f"The text encoder needs {name}, which is missing.")
+        self.tokenizer = Tokenizer(assets[_TOKENIZER])
+        if self.tokenizer.vocabulary > self.vocabulary:
+            raise LoadError(
+                f"{_TOKENIZER} has {self.tokenizer.vocabulary} subwords, the weights have "
+                f"{self.vocabulary}. They do not belong together."
+            )
+        self.words = frozenset(assets[_WORDS].decode().split("\n"))
+
+
+def _check_text(value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"Expected a text (str), got {type(value).__name__}: {value!r:.60}.")
+    if not value.strip():
+        raise ValueError("The text is empty. Say something, or give None for no condition.")

@@ -1,0 +1,231 @@
+"""The transformer that all families share.
+
+Shape letters: B batch, L tokens, M condition tokens, D features, H heads, K features per head,
+A axes.
+
+Positions are real coordinates on any number of axes (one for text, two for images, three for video)
+and enter by rotation, so nothing in the weights fixes a length or a grid. Time and the condition
+vector enter by adaptive normalisation with one map shared by all blocks and a learned offset in
+each; condition tokens by cross-attention.
+
+Sources: Attention Is All You Need (Vaswani et al., 2017), arXiv:1706.03762; RoFormer (Su et al.,
+2021), arXiv:2104.09864, Eq. 34; Scalable Diffusion Models with Transformers (Peebles & Xie, 2022),
+arXiv:2212.09748 (adaLN-zero); PixArt-alpha (Chen et al., 2023), arXiv:2310.00426, Sec. 2.3
+(adaLN-single).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Transformer", "grid_positions"]
+
+
+def grid_positions(*sizes: int, device: torch.device | str = "cpu") -> Tensor:
+    """Coordinates of a grid's cells in row-major order (L, A)."""
+    axes = [torch.arange(n, device=device, dtype=torch.float32) for n in sizes]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
+
+
+class Transformer(nn.Module):
+    """A stack of pre-normalised blocks: self-attention, cross-attention, gated linear units.
+
+    Args:
+        dim: D, a multiple of `num_heads`.
+        depth: Number of blocks.
+        num_heads: H.
+        num_axes: A, axes of the positions.
+        mlp_ratio: Hidden width of the feed-forward part over D.
+        token_dim: Width of the condition tokens to attend to, or None for no cross-attention.
+        modulated: Whether blocks take a modulation vector (B, D).
+        causal: Whether a token sees only itself and those before it.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        depth: int,
+        num_heads: int,
+        num_axes: int = 1,
+        mlp_ratio: float = 8 / 3,
+        token_dim: int | None = None,
+        modulated: bool = False,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.rotary = Rotary(dim // num_heads, num_axes=num_axes)
+        hidden = 8 * round(dim * mlp_ratio / 8)
+        self.modulation = nn.Linear(dim, 6 * dim) if modulated else None
+        self.blocks = nn.ModuleList(
+            Block(dim, num_heads, hidden, token_dim=token_dim, modulated=modulated, causal=causal)
+            for _ in range(depth)
+        )
+        if modulated:
+            nn.init.zeros_(self.modulation.weight)
+            nn.init.zeros_(self.modulation.bias)
+
+    @classmethod
+    def debug(cls, *, causal: bool = False) -> Transformer:
+        """A tiny one, D = 32, on two axes, with modulation and condition tokens."""
+        return cls(
+            32, depth=2, num_heads=2, num_axes=2, token_dim=32, modulated=True, causal=causal
+        )
+
+    def forward(
+        self,
+        x_BLD: Tensor,
+        positions_LA: Tensor,
+        *,
+        mask_BL: Tensor | None = None,
+        modulation_BD: Tensor | None = None,
+        tokens_BMD: Tensor | None = None,
+        tokens_mask_BM: Tensor | None = None,
+    ) -> Tensor:
+        """Transform a sequence.
+
+        Args:
+            x_BLD: Embedded tokens.
+            positions_LA: Their coordinates.
+            mask_BL: Which of them are there, boolean; None for all.
+            modulation_BD: Embedding of time and condition vector.
+            tokens_BMD: Condition tokens.
+            tokens_mask_BM: Which of those are there, boolean; None for all.
+
+        Returns:
+            Features (B, L, D), not normalised.
+        """
+        rotation = self.rotary(positions_LA)
+        shared = None
+        if self.modulation is not None:
+            shared = self.modulation(F.silu(modulation_BD)).unflatten(-1, (6, 1, -1))
+        mask = None if mask_BL is None else mask_BL[:, None, None, :]
+        tokens_mask = None if tokens_mask_BM is None else tokens_mask_BM[:, None, None, :]
+        for block in self.blocks:
+            x_BLD = block(x_BLD, rotation, mask, shared, tokens_BMD, tokens_mask)
+        return x_BLD
+
+
+class Rotary(nn.Module):
+    """Angles of a rotation for coordinates on several axes, the features shared out among them."""
+
+    def __init__(self, head_dim: int, *, num_axes: int, base: float = 100.0) -> None:
+        super().__init__()
+        pairs = head_dim // (2 * num_axes)
+        self.num_axes = num_axes
+        self.unrotated = head_dim // 2 - pairs * num_axes
+        frequencies = base ** (-torch.arange(pairs, dtype=torch.float32) / pairs)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def forward(self, positions_LA: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (L, K / 2)."""
+        angles = (positions_LA[:, :, None] * self.frequencies.float()).flatten(1)
+        angles = F.pad(angles, (0, self.unrotated))
+        return angles.cos(), angles.sin()
+
+
+def _rotate(x_BHLK: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = (r.to(x_BHLK.dtype) for r in rotation)
+    a, b = x_BHLK.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys.
+
+    Source: Scaling Vision Transformers to 22 Billion Parameters (Dehghani et al., 2023), Sec. 2,
+    arXiv:2302.05442 (query-key normalisation).
+    """
+
+    def __init__(
+        self, dim: int, num_heads: int, *, token_dim: int | None = None, causal: bool = False
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.causal, self.cross = num_heads, causal, token_dim is not None
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key_value = nn.Linear(token_dim if self.cross else dim, 2 * dim, bias=False)
+        self.query_norm = nn.LayerNorm(dim // num_heads, eps=1e-6, bias=False)
+        self.key_norm = nn.LayerNorm(dim // num_heads, eps=1e-6, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def forward(
+        self,
+        x_BLD: Tensor,
+        source_BMD: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        heads = (self.num_heads, -1)
+        q_BHLK = self.query(x_BLD).unflatten(-1, heads).transpose(1, 2)
+        k_BHMK, v_BHMK = (
+            self.key_value(source_BMD).unflatten(-1, (2, *heads)).transpose(1, 3).unbind(2)
+        )
+        q_BHLK, k_BHMK = self.query_norm(q_BHLK), self.key_norm(k_BHMK)
+        if rotation is not None:
+            q_BHLK, k_BHMK = _rotate(q_BHLK, rotation), _rotate(k_BHMK, rotation)
+        if self.causal and mask is not None:
+            length = x_BLD.shape[1]
+            mask = mask & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+        y_BHLK = F.scaled_dot_product_attention(
+            q_BHLK, k_BHMK, v_BHMK, attn_mask=mask, is_causal=self.causal and mask is None
+        )
+        return self.out(y_BHLK.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """One residual block."""
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        hidden: int,
+        *,
+        token_dim: int | None,
+        modulated: bool,
+        causal: bool,
+    ) -> None:
+        super().__init__()
+        affine = not modulated
+        self.norm_self = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=affine, bias=False)
+        self.norm_mlp = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=affine, bias=False)
+        self.attention = Attention(dim, num_heads, causal=causal)
+        self.gate_up = nn.Linear(dim, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, dim, bias=False)
+        self.norm_cross = self.cross = None
+        if token_dim is not None:
+            self.norm_cross = nn.LayerNorm(dim, eps=1e-6, bias=False)
+            self.cross = Attention(dim, num_heads, token_dim=token_dim)
+            nn.init.zeros_(self.cross.out.weight)
+        # Offsets of shift, scale and gate. Gates start open by a little, so that every weight has
+        # a gradient from the first step.
+        table = torch.zeros(6, 1, dim)
+        table[2], table[5] = 0.1, 0.1
+        self.table = nn.Parameter(table) if modulated else None
+
+    def forward(
+        self,
+        x_BLD: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        shared: Tensor | None,
+        tokens_BMD: Tensor | None,
+        tokens_mask: Tensor | None,
+    ) -> Tensor:
+        h = self.norm_self(x_BLD)
+        if self.table is not None:
+            shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = (shared + self.table).unbind(1)
+            h = h * (1 + scale) + shift
+        h = self.attention(h, h, rotation, mask)
+        x_BLD = x_BLD + (h if self.table is None else gate * h)
+        if self.cross is not None:
+            h = self.norm_cross(x_BLD)
+            x_BLD = x_BLD + self.cross(h, tokens_BMD, None, tokens_mask)
+        h = self.norm_mlp(x_BLD)
+        if self.table is not None:
+            h = h * (1 + scale_mlp) + shift_mlp
+        gate_BLD, up = self.gate_up(h).chunk(2, dim=-1)
+        h = self.down(F.silu(gate_BLD) * up)
+        return x_BLD + (h if self.table is None else gate_mlp * h)

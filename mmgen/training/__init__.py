@@ -1,0 +1,7 @@
+"""Training: the one loop, and what it reads."""
+
+from mmgen.training.fit import fit
+from mmgen.training.pairs import Pairs
+from mmgen.training.settings import TrainSettings
+
+__all__ = ["Pairs", "TrainSettings", "fit"]

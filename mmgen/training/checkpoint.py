@@ -1,0 +1,87 @@
+"""Checkpoints of a training run: safetensors and JSON, written beside and renamed.
+
+Randomness is not in them: every draw of a step follows from the seed and the step's number, so the
+number is all there is to keep.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.core.errors import LoadError
+from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
+from mmgen.training.ema import WeightAverage
+from mmgen.training.settings import TrainSettings
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+# What a run may change when it goes on, without becoming another run.
+_FREE = {"checkpoint_every", "sample_every", "log_every", "workers", "tensorboard", "compile"}
+
+
+def save_checkpoint(
+    folder: Path,
+    *,
+    step: int,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    settings: TrainSettings,
+) -> None:
+    """Write everything that going on needs. What was there before stays until all is written."""
+    from safetensors.torch import save
+
+    tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.weights.items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+    data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+    with folder_beside(folder) as new:
+        write_beside(new / "state.safetensors", data)
+        content = {"step": step, "settings": asdict(settings)}
+        write_beside(new / "state.json", json.dumps(content, indent=1).encode())
+
+
+def load_checkpoint(
+    folder: Path,
+    *,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    settings: TrainSettings,
+) -> int:
+    """Put a checkpoint's state into a run.
+
+    Returns:
+        The number of steps done.
+
+    Raises:
+        LoadError: If it cannot be read or is of a run with other settings.
+    """
+    content = read_json(folder / "state.json")
+    ours, theirs = asdict(settings), content.get("settings", {})
+    changed = [k for k in ours if k not in _FREE and ours[k] != theirs.get(k)]
+    if changed:
+        raise LoadError(
+            f"{folder} is of a run with other settings: "
+            + ", ".join(f"{k} was {theirs.get(k)}, is now {ours[k]}" for k in changed)
+            + ". Go on with the same ones, or name another output folder."
+        )
+    tensors = read_tensors(folder / "state.safetensors")
+    module.load_state_dict(_under(tensors, "module."))
+    average.load(_under(tensors, "average."))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _under(tensors, "optimizer.").items():
+        index, _, entry = name.partition(".")
+        state.setdefault(int(index), {})[entry] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return int(content["step"])
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

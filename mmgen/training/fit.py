@@ -1,0 +1,319 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from mmgen.core.errors import MissingDependency
+from mmgen.modalities import modality
+from mmgen.pipeline import Pipeline
+from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
+from mmgen.training.ema import WeightAverage
+from mmgen.training.pairs import ListedPairs, Pairs, batch_at
+from mmgen.training.settings import TrainSettings
+
+__all__ = ["fit"]
+
+
+def fit(
+    pipe: Pipeline,
+    pairs: Pairs | Sequence[tuple[Any, Any]],
+    *,
+    output: str | os.PathLike[str],
+    preview: Sequence[Any] = (),
+    progress: bool = True,
+    **settings: Any,
+) -> Pipeline:
+    """Train a pipeline on pairs (y, x). The same call goes on where a run stopped.
+
+    Args:
+        pipe: What to train, in place. If it has no vocabularies and statistics yet, they are taken
+            from the first pairs.
+        pairs: What to learn.
+        output: Folder of checkpoints, log and overviews of samples.
+        preview: Conditions to draw samples for at intervals.
+        progress: Show a progress bar.
+        settings: Fields of `TrainSettings`.
+
+    Returns:
+        The pipeline, with the averaged weights.
+
+    Raises:
+        LoadError: If the output folder holds a run with other settings.
+        FloatingPointError: If the loss is not a finite number. The last checkpoint stays.
+    """
+    settings = TrainSettings(**settings)
+    if not isinstance(pairs, Pairs):
+        pairs = ListedPairs(pairs)
+    if len(pairs) == 0:
+        raise ValueError("Expected at least one pair to train on, got none.")
+    run = _Run(pipe, pairs, Path(output), settings, preview)
+    return run.run(progress)
+
+
+class _Step(nn.Module):
+    """The whole loss as one module's forward, which is what data-parallel wrappers hook."""
+
+    def __init__(self, pipe: Pipeline) -> None:
+        super().__init__()
+        self.parts = pipe.parts
+        self._pipe = pipe
+
+    def forward(self, tensors: Mapping[str, Any], seed: int) -> Tensor:
+        generator = torch.Generator("cpu").manual_seed(seed)
+        return self._pipe.loss(tensors, generator=generator).mean()
+
+
+class _Batches(IterableDataset):
+    """Prepared batches from a position on, this process's share of each."""
+
+    def __init__(self, run: _Run, first_batch: int) -> None:
+        self._run, self._first = run, first_batch
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        run = self._run
+        worker = torch.utils.data.get_worker_info()
+        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        world, size = run.accelerator.num_processes, run.settings.batch_size
+        batch = self._first + offset
+        while batch < run.settings.steps * run.settings.accumulation:
+            first = batch * size * world + run.accelerator.process_index
+            rows = batch_at(run.pairs, first, size, seed=run.settings.seed, stride=world)
+            yield run.pipe.prepare(rows)
+            batch += stride
+
+
+class _Run:
+    def __init__(
+        self,
+        pipe: Pipeline,
+        pairs: Pairs,
+        output: Path,
+        settings: TrainSettings,
+        preview: Sequence[Any],
+    ) -> None:
+        self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
+        self.preview = list(preview)
+        output.mkdir(parents=True, exist_ok=True)
+        self.accelerator = Accelerator(
+            mixed_precision=_precision(settings.precision),
+            gradient_accumulation_steps=settings.accumulation,
+            log_with="tensorboard" if settings.tensorboard else None,
+            project_dir=output,
+        )
+        if settings.tensorboard:
+            _start_tensorboard(self.accelerator)
+        self._fit_statistics()
+        step = _Step(pipe)
+        self.optimizer = torch.optim.AdamW(
+            _groups(step, settings.weight_decay),
+            lr=settings.learning_rate,
+            betas=(0.9, settings.beta2),
+        )
+        self.step, self.optimizer = self.accelerator.prepare(step, self.optimizer)
+        self.bare = self.accelerator.unwrap_model(self.step)
+        self.average = WeightAverage(self.bare, decay=settings.ema)
+        if settings.compile:
+            for part in (pipe.encoder, pipe.model):
+                _compile(part)
+
+    def _fit_statistics(self) -> None:
+        if all(b.isfinite().all() for b in self.pipe.codec.buffers() if b.is_floating_point()):
+            return
+        count = min(self.settings.statistics_from, max(len(self.pairs), 256))
+        # Far from where training starts, so that simulated pairs are other ones.
+        self.pipe.fit_statistics(batch_at(self.pairs, 2**40, count, seed=self.settings.seed))
+
+    def run(self, show: bool) -> Pipeline:
+        done = self._resume()
+        self.pipe.parts.train()
+        bar = _progress_bar(disable=not show or not self.accelerator.is_main_process)
+        with bar:
+            task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
+            for done, note in self._steps(done):
+                bar.update(task, completed=done, note=note)
+        self.average.copy_to_module()
+        self.pipe.parts.eval()
+        self.accelerator.end_training()
+        return self.pipe
+
+    def _steps(self, done: int) -> Iterator[tuple[int, str]]:
+        settings = self.settings
+        first = done * settings.accumulation
+        batches = DataLoader(
+            _Batches(self, first), batch_size=None, num_workers=settings.workers
+        )
+        losses: list[Tensor] = []
+        started = time.monotonic()
+        for number, tensors in enumerate(batches, start=first):
+            with self.accelerator.accumulate(self.step):
+                seed = (settings.seed * 1_000_003 + number) * 64 + self.accelerator.process_index
+                torch.manual_seed(seed)
+                loss = self.step(_to(tensors, self.accelerator.device), seed)
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self.step.parameters(), settings.clip)
+                self._set_learning_rate(done)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            losses.append(loss.detach())
+            if not self.accelerator.sync_gradients:
+                continue
+            done += 1
+            self.average.update(done)
+            note = ""
+            if done % settings.log_every == 0 or done == settings.steps:
+                note = self._log(done, losses, time.monotonic() - started)
+                losses, started = [], time.monotonic()
+            self._at_intervals(done)
+            yield done, note
+
+    def _at_intervals(self, done: int) -> None:
+        settings, last = self.settings, done == self.settings.steps
+        if not self.accelerator.is_main_process:
+            return
+        if done % settings.checkpoint_every == 0 or last:
+            self._save(done)
+        if self.preview and settings.sample_every and (done % settings.sample_every == 0 or last):
+            self._draw(done)
+
+    def _log(self, done: int, losses: list[Tensor], seconds: float) -> str:
+        loss = float(torch.stack(losses).mean())
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss is {loss} at step {done}. The last checkpoint in {self.output} is whole; "
+                "go on from it with a lower learning rate."
+            )
+        rate = len(losses) * self.settings.batch_size * self.accelerator.num_processes / seconds
+        row = {
+            "step": done,
+            "loss": round(loss, 6),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "pairs_per_second": round(rate, 2),
+            "memory_gb": round(_memory_gb(), 3),
+        }
+        if self.accelerator.is_main_process:
+            with open(self.output / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            self.accelerator.log({k: v for k, v in row.items() if k != "step"}, step=done)
+        return f"loss {loss:.4f}  {rate:.0f} pairs/s  {row['memory_gb']:.1f} GB"
+
+    def _draw(self, done: int) -> None:
+        self.pipe.parts.eval()
+        with self.average.applied():
+            values = self.pipe(self.preview, seed=0)
+        self.pipe.parts.train()
+        kind = modality(self.pipe.codec.spec.modality)
+        titles = [str(y) for y in self.preview]
+        kind.save_many(values, self.output / f"samples_{done:07d}{kind.SUFFIXES[0]}", titles)
+
+    def _set_learning_rate(self, done: int) -> None:
+        s = self.settings
+        if done < s.warmup:
+            share = (done + 1) / s.warmup
+        else:
+            share = 0.5 + 0.5 * math.cos(math.pi * (done - s.warmup) / max(1, s.steps - s.warmup))
+        for group in self.optimizer.param_groups:
+            group["lr"] = s.learning_rate * share
+
+    def _save(self, done: int) -> None:
+        save_checkpoint(
+            self.output / "checkpoint",
+            step=done,
+            module=self.bare,
+            optimizer=self.optimizer,
+            average=self.average,
+            settings=self.settings,
+        )
+
+    def _resume(self) -> int:
+        folder = self.output / "checkpoint"
+        if not folder.is_dir():
+            return 0
+        return load_checkpoint(
+            folder,
+            module=self.bare,
+            optimizer=self.optimizer,
+            average=self.average,
+            settings=self.settings,
+        )
+
+
+def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _compile(part: nn.Module) -> None:
+    # The largest pieces that are called as modules: networks, not the parts that hold them.
+    inside: set[nn.Module] = set()
+    for module in part.modules():
+        if module not in inside and type(module).__module__.startswith("mmgen.nn."):
+            module.compile(dynamic=False)
+            inside |= set(module.modules())
+
+
+def _precision(choice: str) -> str:
+    if choice != "auto":
+        return choice
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
+
+
+def _to(tensors: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    return {
+        k: _to(v, device) if isinstance(v, Mapping) else v.to(device, non_blocking=True)
+        for k, v in tensors.items()
+    }
+
+
+def _memory_gb() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def _start_tensorboard(accelerator: Accelerator) -> None:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise MissingDependency(
+            "tensorboard", extra="train", purpose="Writing logs for TensorBoard"
+        ) from None
+    accelerator.init_trackers("tensorboard")
+
+
+def _progress_bar(*, disable: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        disable=disable,
+    )

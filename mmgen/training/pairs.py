@@ -1,0 +1,82 @@
+"""Pairs (y, x) to train on, in an order that can be taken up anywhere."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ListedPairs", "Pairs", "batch_at"]
+
+
+class Pairs(ABC):
+    """A collection of pairs (y, x).
+
+    A pair may be drawn anew each time it is seen (a caption in other words, a simulated scene), from
+    a random generator that its place in the training run decides. So where a run stopped is one
+    number, and going on from there sees what would have been seen.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of pairs in an epoch."""
+
+    @abstractmethod
+    def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        """The pair (y, x) of this index."""
+
+
+class ListedPairs(Pairs):
+    """Pairs that are given."""
+
+    def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        self._pairs = list(pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        return self._pairs[index]
+
+
+def batch_at(
+    pairs: Pairs, first: int, count: int, *, seed: int, stride: int = 1
+) -> list[tuple[Any, Any]]:
+    """The pairs at positions first, first + stride, ... of an endless shuffled run.
+
+    Args:
+        pairs: Where they come from.
+        first: Position of the first one.
+        count: How many.
+        seed: Of the order and of what each pair draws.
+        stride: Number of processes that share the run.
+    """
+    size = len(pairs)
+    found = []
+    for position in range(first, first + count * stride, stride):
+        epoch, place = divmod(position, size)
+        index = _shuffled(place, size, seed=seed, epoch=epoch)
+        found.append(pairs.pair(index, np.random.default_rng([seed, position])))
+    return found
+
+
+def _shuffled(place: int, size: int, *, seed: int, epoch: int, rounds: int = 4) -> int:
+    """Where a keyed permutation of range(size) sends `place`, without writing it out.
+
+    A Feistel network on the next power of four, walked until it lands inside.
+
+    Source: Ciphers with Arbitrary Finite Domains (Black & Rogaway, 2002), Sec. 4.
+    """
+    half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+    mask = (1 << half) - 1
+    keys = [hash((seed, epoch, r)) & 0xFFFFFFFF for r in range(rounds)]
+    while True:
+        left, right = place >> half, place & mask
+        for key in keys:
+            mixed = ((right + key) * 0x9E3779B1 ^ (key >> 7)) & 0xFFFFFFFF
+            left, right = right, left ^ ((mixed ^ mixed >> 15) * 0x85EBCA6B >> 13) & mask
+        place = left << half | right
+        if place < size:
+            return place
