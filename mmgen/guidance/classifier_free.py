@@ -50,6 +50,8 @@ class ClassifierFreeGuidance(Model):
     al., 2023), Eq. 15-16, arXiv:2305.08891, here on x_0 and not on what the network predicts.
     """
 
+    uses_null = True
+
     def __init__(
         self,
         model: Model,

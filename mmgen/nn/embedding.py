@@ -23,12 +23,13 @@ class TimeEmbedding(nn.Module):
     def __init__(self, dim: int, *, num_frequencies: int = 128) -> None:
         super().__init__()
         half = num_frequencies // 2
-        frequencies = 1000 * torch.exp(-math.log(10000) * torch.arange(half) / half)
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.half = half
         self.net = nn.Sequential(nn.Linear(2 * half, dim), nn.SiLU(), nn.Linear(dim, dim))
 
     def forward(self, t_B: Tensor) -> Tensor:
         """Times (B,) in [0, 1] to (B, dim)."""
-        angles = t_B.float()[:, None] * self.frequencies.float()
+        # Computed here, since a buffer would be rounded when the module changes precision.
+        steps = torch.arange(self.half, device=t_B.device) / self.half
+        angles = t_B.float()[:, None] * (1000 * torch.exp(-math.log(10000) * steps))
         waves = torch.cat((angles.cos(), angles.sin()), dim=-1)
         return self.net(waves.to(self.net[0].weight.dtype))

@@ -28,7 +28,7 @@ CARD = Card(
 )
 
 TRAINING = {
-    "steps": 12_000,
+    "steps": 10_000,
     "batch_size": 32,
     "learning_rate": 1e-3,
     "warmup": 500,
