@@ -1,8 +1,9 @@
 """Names to recipes, cards and files: the only registry.
 
-A recipe is a file pipelines/<y>_to_<x>/<name>.py. `<y>-to-<x>:<name>` names it; `<y>-to-<x>` names the
-default of its folder, which the folder's DEFAULT file holds. Cards are read as literals, without running
-the recipe, so that listing them loads no library.
+A recipe is a file pipelines/<y>_to_<x>/<name>.py. `<y>-to-<x>:<name>` names it; `<y>-to-<x>` names
+the default of its folder, which the folder's DEFAULT file holds. Cards are read as literals,
+without running the recipe, so that listing them loads no library; for the same reason torch is
+imported where tensors are read or written.
 """
 
 from __future__ import annotations
@@ -185,8 +186,8 @@ def read_folder(folder: Path) -> Saved:
     """
     if not (folder / _MANIFEST).is_file():
         raise LoadError(
-            f"{str(folder)!r} holds no saved pipeline: there is no {_MANIFEST} in it. Name a folder "
-            "that save_pretrained wrote, or one of: " + ", ".join(recipes())
+            f"{str(folder)!r} holds no saved pipeline: there is no {_MANIFEST} in it. Name a "
+            "folder that save_pretrained wrote, or one of: " + ", ".join(recipes())
         )
     manifest = read_json(folder / _MANIFEST)
     sums = _checked_manifest(manifest, folder / _MANIFEST)
@@ -211,7 +212,7 @@ def read_folder(folder: Path) -> Saved:
 
 
 def write_shipped(recipe: Recipe, parts: Mapping[str, nn.Module]) -> Path:
-    """Write a recipe's weights beside it: half precision, statistics in full, sums in a manifest."""
+    """Write a recipe's weights beside it: in half precision, statistics in full."""
     import torch
     from safetensors.torch import save
 
@@ -276,8 +277,8 @@ def fill_parts(parts: Mapping[str, nn.Module], saved: Saved) -> None:
         if missing or extra:
             raise LoadError(
                 f"The weights of the {part} do not fit {saved.recipe}: missing "
-                f"{missing[:3] or 'none'}, left over {extra[:3] or 'none'}. Weights are never loaded "
-                "without their statistics; save the pipeline again from where it was trained."
+                f"{missing[:3] or 'none'}, left over {extra[:3] or 'none'}. Weights are never "
+                "loaded without their statistics; save the pipeline again where it was trained."
             )
         for name, tensor in state.items():
             if tensor.shape != own[name].shape:
@@ -303,7 +304,9 @@ def _checked_manifest(manifest: Mapping[str, Any], path: Path) -> dict[str, str]
         )
     sums = manifest.get("sha256")
     if not isinstance(sums, dict) or any("/" in n or "\\" in n for n in sums):
-        raise LoadError(f"{path} is not a manifest of a pipeline: its sha256 entry is no list of files.")
+        raise LoadError(
+            f"{path} is not a manifest of a pipeline: its sha256 entry is no list of files."
+        )
     return sums
 
 

@@ -12,18 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from mmgen import hub
+from mmgen.compose import compose_parts
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec, Lossless
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Conditional, LogProb, Progress, Tractable
 from mmgen.core.encoder import Encoder
-from mmgen.core.errors import LoadError, SpecError
+from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
 from mmgen.core.rng import Generators, expand_seeds
 
-__all__ = ["MAX_SAMPLES", "Distribution", "Pipeline"]
+__all__ = ["COMPOSED", "MAX_SAMPLES", "Distribution", "Pipeline"]
+
+COMPOSED = "compose"
+"""What a saved pipeline that was put together by `Pipeline.compose` calls its recipe."""
 
 MAX_SAMPLES = 10_000
 """Most samples of one call, all conditions together."""
@@ -95,7 +99,11 @@ class Pipeline:
         options = (*self.encoder.options(), *self.model.options(), *self.codec.options())
         if self.model.uses_null:
             negative = Option(
-                "negative_prompt", None, "What guidance leads away from.", optional=True, kind=object
+                "negative_prompt",
+                None,
+                "What guidance leads away from.",
+                optional=True,
+                kind=object,
             )
             options = (*options, negative)
         return options
@@ -191,7 +199,9 @@ class Pipeline:
             latent = self.codec.encode(tensors["x"], generator=generator)
         return self.model.loss(latent, self.encoder.encode(y), generator=generator)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Pipeline:
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Pipeline:
         """Move to a device or a precision, in place. Statistics stay in float32."""
         self.parts.to(device)
         if dtype is not None:
@@ -203,7 +213,11 @@ class Pipeline:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | os.PathLike[str], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> Pipeline:
         """Load a pipeline.
 
@@ -233,9 +247,33 @@ class Pipeline:
     @classmethod
     def build(cls, recipe: str, **choices: Any) -> Pipeline:
         """A recipe's pipeline with fresh weights."""
+        if recipe == COMPOSED:
+            return cls.compose(**choices)
         found = hub.find_recipe(recipe)
         pipe = found.module().build(**choices)
         pipe.recipe, pipe.choices, pipe.card = found.name, choices, found.card
+        return pipe
+
+    @classmethod
+    def compose(cls, **choices: Any) -> Pipeline:
+        """A pipeline by the names of its parts: x, y, family, size, labels.
+
+        Args:
+            choices: Arguments of `mmgen.compose.compose_parts`.
+
+        Raises:
+            UnknownNameError, SpecError: If a name is unknown, or the parts do not fit.
+        """
+        encoder, model, codec = compose_parts(**choices)
+        return cls(encoder=encoder, model=model, codec=codec, recipe=COMPOSED, choices=choices)
+
+    @classmethod
+    def debug(cls, recipe: str) -> Pipeline:
+        """A recipe's tiny pipeline with random weights, for tests."""
+        found = hub.find_recipe(recipe)
+        module = found.module()
+        pipe = module.debug()
+        pipe.recipe, pipe.choices, pipe.card = found.name, dict(module.DEBUG), found.card
         return pipe
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
@@ -316,9 +354,7 @@ class Distribution:
             SpecError: If the model's family has no density.
         """
         if not isinstance(self.conditional, Tractable):
-            raise SpecError(
-                f"{type(self.conditional).__name__} can be sampled but has no density."
-            )
+            raise SpecError(f"{type(self.conditional).__name__} can be sampled but has no density.")
         values = [x] if self.single else list(x)
         batch = self.conditional.batch
         if len(values) != batch:

@@ -101,7 +101,9 @@ class CompositeEncoder(Encoder):
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
         for name, part in self.parts.items():
-            own = {k.removeprefix(f"{name}."): v for k, v in assets.items() if k.startswith(f"{name}.")}
+            own = {
+                k.removeprefix(f"{name}."): v for k, v in assets.items() if k.startswith(f"{name}.")
+            }
             part.load_assets(own)
 
 

@@ -37,9 +37,7 @@ class Condition:
             return None if x is None else x.index_select(0, index.to(x.device))
 
         null = None if self.null is None else self.null.select(index)
-        return Condition(
-            len(index), pick(self.tokens), pick(self.mask), pick(self.vector), null
-        )
+        return Condition(len(index), pick(self.tokens), pick(self.mask), pick(self.vector), null)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Condition:
         """The same condition on another device, its real parts in another precision."""
@@ -50,9 +48,7 @@ class Condition:
             return x.to(device, dtype if x.is_floating_point() else None)
 
         null = None if self.null is None else self.null.to(device, dtype)
-        return Condition(
-            self.batch, move(self.tokens), move(self.mask), move(self.vector), null
-        )
+        return Condition(self.batch, move(self.tokens), move(self.mask), move(self.vector), null)
 
     def with_null(self, null: Condition) -> Condition:
         """The same condition, guided away from `null`."""

@@ -16,9 +16,7 @@ from mmgen.core.errors import LoadError
 __all__ = ["check_output", "folder_beside", "read_json", "read_tensors", "write_beside"]
 
 
-def check_output(
-    path: str | os.PathLike[str], suffixes: Sequence[str], *, what: str
-) -> Path:
+def check_output(path: str | os.PathLike[str], suffixes: Sequence[str], *, what: str) -> Path:
     """The path, if something of this kind can be written there.
 
     Raises:

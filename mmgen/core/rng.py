@@ -1,7 +1,8 @@
 """Randomness: each sample has its own seed and its own generator on the CPU.
 
-A batch that shares one generator gives a sample that depends on its neighbours. Here sample i draws
-from generator i alone, in blocks of its own shape, so it is the same in any batch and on any device.
+A batch that shares one generator gives a sample that depends on its neighbours. Here sample i
+draws from generator i alone, in blocks of its own shape, so it is the same in any batch and on any
+device.
 """
 
 from __future__ import annotations

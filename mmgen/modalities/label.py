@@ -13,7 +13,7 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.errors import close_names
 from mmgen.core.spec import ConditionSpec
 
-__all__ = ["LabelEncoder"]
+__all__ = ["LabelEncoder", "encoder"]
 
 
 class LabelEncoder(Encoder):
@@ -69,3 +69,8 @@ class LabelEncoder(Encoder):
         if not 0 <= value < len(self.names):
             raise ValueError(f"A class index lies in 0 to {len(self.names) - 1}, got {value}.")
         return value
+
+
+def encoder(size: str, labels: tuple[str, ...]) -> LabelEncoder:
+    """The label encoder of this size, giving one token."""
+    return LabelEncoder(labels, dim={"debug": 32, "small": 128}[size])

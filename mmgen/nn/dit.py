@@ -62,7 +62,9 @@ class DiffusionTransformer(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     @classmethod
-    def debug(cls, *, channels: int = 3, condition: ConditionSpec | None = None) -> DiffusionTransformer:
+    def debug(
+        cls, *, channels: int = 3, condition: ConditionSpec | None = None
+    ) -> DiffusionTransformer:
         """A tiny one."""
         condition = condition or ConditionSpec()
         return cls(channels, patch_size=4, dim=32, depth=2, num_heads=2, condition=condition)

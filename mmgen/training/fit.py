@@ -150,8 +150,8 @@ class _Run:
         bar = _progress_bar(disable=not show or not self.accelerator.is_main_process)
         with bar:
             task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
-            for done, note in self._steps(done):
-                bar.update(task, completed=done, note=note)
+            for step, note in self._steps(done):
+                bar.update(task, completed=step, note=note)
         self.average.copy_to_module()
         self.pipe.parts.eval()
         self.accelerator.end_training()
@@ -160,9 +160,7 @@ class _Run:
     def _steps(self, done: int) -> Iterator[tuple[int, str]]:
         settings = self.settings
         first = done * settings.accumulation
-        batches = DataLoader(
-            _Batches(self, first), batch_size=None, num_workers=settings.workers
-        )
+        batches = DataLoader(_Batches(self, first), batch_size=None, num_workers=settings.workers)
         losses: list[Tensor] = []
         started = time.monotonic()
         for number, tensors in enumerate(batches, start=first):
@@ -201,8 +199,8 @@ class _Run:
         loss = float(torch.stack(losses).mean())
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"The loss is {loss} at step {done}. The last checkpoint in {self.output} is whole; "
-                "go on from it with a lower learning rate."
+                f"The loss is {loss} at step {done}. The last checkpoint in {self.output} is "
+                "whole; go on from it with a lower learning rate."
             )
         rate = len(losses) * self.settings.batch_size * self.accelerator.num_processes / seconds
         row = {

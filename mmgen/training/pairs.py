@@ -14,9 +14,9 @@ __all__ = ["ListedPairs", "Pairs", "batch_at"]
 class Pairs(ABC):
     """A collection of pairs (y, x).
 
-    A pair may be drawn anew each time it is seen (a caption in other words, a simulated scene), from
-    a random generator that its place in the training run decides. So where a run stopped is one
-    number, and going on from there sees what would have been seen.
+    A pair may be drawn anew each time it is seen (a caption in other words, a simulated scene),
+    from a random generator that its place in the training run decides. So where a run stopped is
+    one number, and going on from there sees what would have been seen.
     """
 
     @abstractmethod

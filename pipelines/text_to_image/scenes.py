@@ -15,7 +15,7 @@ from mmgen.pipeline import Pipeline
 from mmgen.simulators import scenes
 from mmgen.training import Pairs
 
-__all__ = ["CARD", "PREVIEW", "TRAINING", "build", "debug", "pairs"]
+__all__ = ["CARD", "DEBUG", "PREVIEW", "TRAINING", "build", "debug", "pairs"]
 
 CARD = Card(
     x="image",
@@ -34,6 +34,8 @@ TRAINING = {
     "warmup": 500,
     "compile": True,
 }
+
+DEBUG = {"size": 16, "patch_size": 4, "dim": 32, "depth": 2, "text_dim": 32, "text_depth": 1}
 
 PREVIEW = [
     "a red circle left of a blue square",
@@ -63,7 +65,7 @@ class _Scenes(Pairs):
 
 
 def pairs(split: str = "train") -> Pairs:
-    """Pairs (caption, image): "train" has seen pairs of colour and shape only, "unseen" the rest."""
+    """Pairs (caption, image); only those of split "unseen" hold the pairs never trained on."""
     return _Scenes("unseen" if split == "unseen" else "seen")
 
 
@@ -105,9 +107,9 @@ def build(
 
 def debug() -> Pipeline:
     """A tiny one with random weights."""
-    pipe = build(size=16, patch_size=4, dim=32, depth=2, text_dim=32, text_depth=1)
+    pipe = build(**DEBUG)
     rng = np.random.default_rng(0)
-    drawn = [scenes.sample_scene(rng) for _ in range(64)]
+    drawn = [scenes.sample_scene(rng) for _ in range(1024)]
     pipe.encoder.fit([scenes.describe(s, rng).text for s in drawn])
     pipe.codec.fit([scenes.render(s, 16) for s in drawn])
     return pipe

@@ -37,7 +37,6 @@ class Diffusion(Model):
         times: Distribution of the training times.
         shift: How far the sampling steps are moved towards noise.
         num_inference_steps: Default number of steps.
-        sampler: Default sampler.
         least_time: Training times are kept at or above it, where a predicted velocity divides by
             sigma.
 
@@ -58,7 +57,6 @@ class Diffusion(Model):
         times: LogitNormalTimes | UniformTimes | None = None,
         shift: float = 1.0,
         num_inference_steps: int = 25,
-        sampler: str = "dpmpp_2m",
         least_time: float = 0.05,
     ) -> None:
         super().__init__()
@@ -77,7 +75,6 @@ class Diffusion(Model):
         self.times = times or LogitNormalTimes()
         self.shift = shift
         self.num_inference_steps = num_inference_steps
-        self.sampler = sampler
         self.least_time = least_time
 
     def options(self) -> tuple[Option, ...]:
@@ -89,7 +86,7 @@ class Diffusion(Model):
                 minimum=1,
                 maximum=10_000,
             ),
-            Option("sampler", self.sampler, "How steps are taken.", choices=tuple(SAMPLERS)),
+            Option("sampler", "dpmpp_2m", "How steps are taken.", choices=tuple(SAMPLERS)),
             Option(
                 "shift",
                 float(self.shift),

@@ -2,10 +2,11 @@ r"""The Gaussian path from data to noise, and the algebra on it.
 
     z_t = alpha_t x_0 + sigma_t eps,   eps ~ N(0, I),   t in [0, 1],
 
-with data at t = 0 and noise at t = 1. A schedule is a pair (alpha, sigma). Flow matching on straight
-paths is alpha = 1 - t, sigma = t; variance preserving is alpha^2 + sigma^2 = 1. Whatever a network
-predicts (data x_0, noise eps, or velocity v = alpha' x_0 + sigma' eps), the others follow from it and
-from z_t by solving two linear equations, and that is done here and nowhere else.
+with data at t = 0 and noise at t = 1. A schedule is a pair (alpha, sigma). Flow matching on
+straight paths is alpha = 1 - t, sigma = t; variance preserving is alpha^2 + sigma^2 = 1. Whatever
+a network predicts (data x_0, noise eps, or velocity v = alpha' x_0 + sigma' eps), the others
+follow from it and from z_t by solving two linear equations, and that is done here and nowhere
+else.
 
 Sources: Flow Matching (Lipman et al., 2022), arXiv:2210.02747, Eq. 10-15; Progressive Distillation
 (Salimans & Ho, 2022), arXiv:2202.00512, App. D; Score-Based Generative Modeling through SDEs

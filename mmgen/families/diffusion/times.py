@@ -1,8 +1,8 @@
 """Which times are trained on, and which are stepped through.
 
-Signals with much redundancy (large flat images) are decided at high noise, so both the training times
-and the steps can be shifted towards it: t -> s t / (1 + (s - 1) t) divides the signal-to-noise ratio
-of the straight path by s^2.
+Signals with much redundancy (large flat images) are decided at high noise, so both the training
+times and the steps can be shifted towards it: t -> s t / (1 + (s - 1) t) divides the signal-to-
+noise ratio of the straight path by s^2.
 
 Source: Scaling Rectified Flow Transformers (Esser et al., 2024), arXiv:2403.03206, Sec. 3.1
 (logit-normal sampling) and Eq. 23 (shift).

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmgen.core.files import check_output, write_beside
 
-__all__ = ["SUFFIXES", "grid", "load", "save", "save_many", "to_pil"]
+__all__ = ["SUFFIXES", "grid", "load", "load_batch", "save", "save_many", "to_pil"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tiff")
 MAX_PIXELS = 2**26
@@ -44,9 +44,24 @@ def load(value: Any) -> Tensor:
     if isinstance(value, np.ndarray):
         return _from_array(value)
     raise TypeError(
-        "Expected an image (PIL image, path, bytes, array or tensor), got "
-        f"{type(value).__name__}."
+        f"Expected an image (PIL image, path, bytes, array or tensor), got {type(value).__name__}."
     )
+
+
+def load_batch(values: Sequence[Any], *, size: int) -> Tensor:
+    """Square images to uint8 (B, 3, size, size).
+
+    Raises:
+        ValueError: If one has another size. It is never scaled without being asked.
+    """
+    images = [load(v) for v in values]
+    for image in images:
+        if image.shape[1:] != (size, size):
+            raise ValueError(
+                f"Expected images of {size} x {size} pixels, got {image.shape[2]} x "
+                f"{image.shape[1]}. Resize or crop it first."
+            )
+    return torch.stack(images)
 
 
 def to_pil(image: Tensor) -> Image.Image:

@@ -13,7 +13,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.image.files import load, to_pil
+from mmgen.modalities.image.files import load_batch, to_pil
 from mmgen.nn.autoencoder import Autoencoder
 
 __all__ = ["Latents"]
@@ -82,14 +82,7 @@ class Latents(Codec):
         self.std.copy_((squares / count - mean.square()).sqrt()[:, None, None])
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
-        images = [load(v) for v in values]
-        for image in images:
-            if image.shape[1:] != (self.size, self.size):
-                raise ValueError(
-                    f"Expected images of {self.size} x {self.size} pixels, got "
-                    f"{image.shape[2]} x {image.shape[1]}. Resize or crop it first."
-                )
-        return {"pixels": torch.stack(images)}
+        return {"pixels": load_batch(values, size=self.size)}
 
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmgen.core.codec import Lossless
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.image.files import load, to_pil
+from mmgen.modalities.image.files import load_batch, to_pil
 
 __all__ = ["Pixels"]
 
@@ -21,7 +21,7 @@ class Pixels(Lossless):
     """z = ((k + u) / 128 - 1 - mean) / std for 8-bit pixels k.
 
     u is uniform on [0, 1) when a generator is given (uniform dequantisation) and 1/2 otherwise, so
-    densities are those of the 8-bit values and their bits per dimension compare with published ones.
+    densities are those of the 8-bit values, and bits per dimension compare with published ones.
 
     Args:
         size: Side S of the square images.
@@ -55,14 +55,7 @@ class Pixels(Lossless):
         self.std.fill_(float((x - self.mean).square().mean().sqrt()))
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
-        images = [load(v) for v in values]
-        for image in images:
-            if image.shape[1:] != (self.size, self.size):
-                raise ValueError(
-                    f"Expected images of {self.size} x {self.size} pixels, got "
-                    f"{image.shape[2]} x {image.shape[1]}. Resize or crop it first."
-                )
-        return {"pixels": torch.stack(images)}
+        return {"pixels": load_batch(values, size=self.size)}
 
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None

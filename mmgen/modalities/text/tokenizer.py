@@ -27,8 +27,8 @@ class Tokenizer:
     Raises:
         LoadError: If it is not one.
 
-    Source: Neural Machine Translation of Rare Words with Subword Units (Sennrich et al., 2015), Sec. 3.2,
-    arXiv:1508.07909.
+    Source: Neural Machine Translation of Rare Words with Subword Units (Sennrich et al., 2015),
+    Sec. 3.2, arXiv:1508.07909.
     """
 
     def __init__(self, proto: bytes) -> None:
