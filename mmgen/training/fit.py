@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -115,6 +116,8 @@ class _Run:
         self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
         self.preview = list(preview)
         output.mkdir(parents=True, exist_ok=True)
+        # Accelerate keeps the precision of the first run of a process; this may be another.
+        AcceleratorState._reset_state()
         self.accelerator = Accelerator(
             mixed_precision=_precision(settings.precision),
             gradient_accumulation_steps=settings.accumulation,

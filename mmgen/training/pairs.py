@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["ListedPairs", "Pairs", "batch_at"]
+__all__ = ["DrawnPairs", "ListedPairs", "Pairs", "batch_at"]
 
 
 class Pairs(ABC):
@@ -39,6 +39,32 @@ class ListedPairs(Pairs):
 
     def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
         return self._pairs[index]
+
+
+class DrawnPairs(Pairs):
+    """Pairs that a function makes.
+
+    Args:
+        draw: From an index below `length` and a random generator to a pair (y, x). The same index
+            and the same state of the generator give the same pair.
+        length: Number of pairs in an epoch. Where every pair is drawn anew, any large number.
+
+    Raises:
+        ValueError: If the length is below 1.
+    """
+
+    def __init__(
+        self, draw: Callable[[int, np.random.Generator], tuple[Any, Any]], length: int
+    ) -> None:
+        if length < 1:
+            raise ValueError(f"Expected an epoch of at least one pair, got {length}.")
+        self._draw, self._length = draw, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        return self._draw(index, rng)
 
 
 def batch_at(

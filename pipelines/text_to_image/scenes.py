@@ -13,7 +13,7 @@ from mmgen.modalities.text import TextEncoder
 from mmgen.nn.dit import DiffusionTransformer
 from mmgen.pipeline import Pipeline
 from mmgen.simulators import scenes
-from mmgen.training import Pairs
+from mmgen.training.pairs import DrawnPairs, Pairs
 
 __all__ = ["CARD", "DEBUG", "PREVIEW", "TRAINING", "build", "debug", "pairs"]
 
@@ -50,23 +50,16 @@ PREVIEW = [
 ]
 
 
-class _Scenes(Pairs):
-    """Scenes drawn anew at every place of a run; a fifth of (colour, shape) pairs never appear."""
-
-    def __init__(self, pairs: str) -> None:
-        self._pairs = pairs
-
-    def __len__(self) -> int:
-        return 2**30
-
-    def pair(self, index: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
-        scene = scenes.sample_scene(rng, pairs=self._pairs)
-        return scenes.describe(scene, rng).text, scenes.render(scene)
-
-
 def pairs(split: str = "train") -> Pairs:
     """Pairs (caption, image); only those of split "unseen" hold the pairs never trained on."""
-    return _Scenes("unseen" if split == "unseen" else "seen")
+    kind = "unseen" if split == "unseen" else "seen"
+
+    def draw(index: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+        scene = scenes.sample_scene(rng, pairs=kind)
+        return scenes.describe(scene, rng).text, scenes.render(scene)
+
+    # Drawn anew at every place of a run, so that no epoch ever ends.
+    return DrawnPairs(draw, 2**30)
 
 
 def build(

@@ -1,0 +1,301 @@
+"""`mmgen generate`: draw from P(X | y) into a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mmgen import hub
+from mmgen.cli.console import progress_bar, spinner, write_json
+from mmgen.cli.device import find_device
+from mmgen.core.errors import SpecError
+from mmgen.core.files import check_output, read_json
+from mmgen.version import __version__
+
+if TYPE_CHECKING:
+    from mmgen.core.options import Option
+    from mmgen.pipeline import Pipeline
+
+__all__ = ["generate"]
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_KINDS = {bool: "true or false", int: "an integer", float: "a number"}
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What was asked for.
+
+    Args:
+        name: The pipeline, as it was named.
+        conditions: Values of the main part of the condition; none to leave it out.
+        parts: Further parts of a composite condition.
+        options: Sampling options, as text or in their own type.
+        num_samples: For each condition.
+        seed: Of the first sample.
+    """
+
+    name: str
+    conditions: Sequence[str]
+    parts: Mapping[str, str]
+    options: Mapping[str, Any]
+    num_samples: int
+    seed: int
+
+    @property
+    def count(self) -> int:
+        """Number of samples in all."""
+        return self.num_samples * max(1, len(self.conditions))
+
+
+def generate(  # noqa: PLR0913 - a parameter is an option of the command line
+    name: Annotated[str, typer.Argument(help="A pipeline of `mmgen list`, or a saved folder.")],
+    conditions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CONDITION...", help="What to generate from; several make a grid."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; its ending is its format.")
+    ] = None,
+    num_samples: Annotated[
+        int, typer.Option("--num-samples", "-n", help="For each condition.")
+    ] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same result. Drawn if not given.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="num_inference_steps of the pipeline.")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="How strongly to follow the condition.")
+    ] = None,
+    negative_prompt: Annotated[
+        str | None, typer.Option(help="What guidance leads away from.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Any option that `mmgen show NAME` lists."),
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="PART=VALUE", help="A further part of the condition."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. The GPU if there is one.")
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="Precision of the weights.")
+    ] = "float32",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say what was done as JSON, and only that.")
+    ] = False,
+) -> None:
+    """Sample P(X | CONDITION) into a file."""
+    parts = _pairs(with_ or (), flag="--with")
+    if not conditions and not parts:
+        raise typer.BadParameter("Say what to generate from.", param_hint="CONDITION")
+    given = {
+        "num_inference_steps": steps,
+        "guidance_scale": guidance_scale,
+        "negative_prompt": negative_prompt,
+    }
+    options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    for key, text in _pairs(option or (), flag="--option").items():
+        if key in options:
+            raise ValueError(f"{key} is given twice. Give it once.")
+        options[key] = text
+    first = secrets.randbelow(2**31) if seed is None else seed
+    request = _Request(name, conditions or (), parts, options, num_samples, first)
+    # What libraries print must not come between the lines of JSON.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        result = _run(request, output=output, device=device, dtype=dtype)
+    if as_json:
+        write_json(result)
+    else:
+        _print(result, drawn=seed is None)
+
+
+def _run(
+    request: _Request, *, output: Path | None, device: str | None, dtype: str
+) -> dict[str, Any]:
+    recipe = hub.find_recipe(_recipe_of(request.name))
+    started = time.monotonic()
+    with spinner(f"Loading {request.name}"):
+        import torch
+
+        from mmgen.core.options import resolve_options
+        from mmgen.modalities import modality
+        from mmgen.pipeline import Pipeline
+
+        kind = modality(recipe.card.x)
+        path = _check_path(output, kind, what=recipe.card.x)
+        seeds = _seeds(request)
+        pipe = Pipeline.from_pretrained(
+            request.name, device=find_device(device), dtype=getattr(torch, dtype)
+        )
+    loaded = time.monotonic()
+    options = _typed(request.options, pipe.options())
+    resolved = resolve_options(pipe.options(), options)
+    with progress_bar("Sampling") as step:
+        rows = pipe(
+            _values(request, pipe),
+            num_samples=request.num_samples,
+            seed=request.seed,
+            progress=step,
+            **options,
+        )
+    sampled = time.monotonic()
+    path = path or _free_path(request, kind.SUFFIXES[0])
+    _save(kind, rows, path, request.conditions)
+    return {
+        "file": str(path),
+        "name": request.name,
+        "recipe": recipe.name,
+        "conditions": list(request.conditions),
+        "with": dict(request.parts),
+        "seeds": seeds,
+        "options": resolved,
+        "device": str(pipe.device),
+        "dtype": dtype,
+        "seconds": {"load": round(loaded - started, 3), "sample": round(sampled - loaded, 3)},
+        "mmgen_version": __version__,
+    }
+
+
+def _recipe_of(name: str) -> str:
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    if not (folder / "pipeline.json").is_file():
+        hub.read_folder(folder)  # Says what is wrong with it.
+    return str(read_json(folder / "pipeline.json").get("recipe"))
+
+
+def _check_path(output: Path | None, kind: ModuleType, *, what: str) -> Path | None:
+    if output is not None:
+        check_output(output, kind.SUFFIXES, what=f"{'an' if what[0] in 'aeiou' else 'a'} {what}")
+    folder = output.parent if output is not None else Path()
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(
+            f"You may not write to {str(folder.resolve())!r}. Name another --output."
+        )
+    return output
+
+
+def _seeds(request: _Request) -> list[int]:
+    from mmgen.core.rng import expand_seeds
+    from mmgen.pipeline import MAX_SAMPLES
+
+    # Before the list of them is made.
+    if not 1 <= request.count <= MAX_SAMPLES:
+        raise ValueError(
+            f"--num-samples is at least 1, and at most {MAX_SAMPLES} over all conditions, got "
+            f"{request.num_samples} for {max(1, len(request.conditions))}. Draw more in several "
+            "calls with other seeds."
+        )
+    return expand_seeds(request.seed, request.count)
+
+
+def _values(request: _Request, pipe: Pipeline) -> list[Any]:
+    from mmgen.core.composite import CompositeEncoder
+
+    if not request.parts:
+        return list(request.conditions)
+    encoder = pipe.encoder
+    if not isinstance(encoder, CompositeEncoder):
+        raise SpecError(
+            f"The condition of {request.name} is one value, so it has no part "
+            f"{next(iter(request.parts))!r}. Leave --with out."
+        )
+    if request.conditions and encoder.main in request.parts:
+        raise ValueError(
+            f"{encoder.main} is given twice: CONDITION is --with {encoder.main}=... already."
+        )
+    if not request.conditions:
+        return [dict(request.parts)]
+    return [{encoder.main: c, **request.parts} for c in request.conditions]
+
+
+def _save(kind: ModuleType, rows: list[list[Any]], path: Path, conditions: Sequence[str]) -> None:
+    values = [value for row in rows for value in row]
+    if len(values) == 1:
+        kind.save(values[0], path)
+        return
+    several = len(conditions) > 1
+    titles = [c for c, row in zip(conditions, rows, strict=True) for _ in row] if several else ()
+    kind.save_many(values, path, titles)
+
+
+def _free_path(request: _Request, suffix: str) -> Path:
+    text = " ".join([*request.conditions, *request.parts.values()])
+    stem = re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:60].strip("-") or "sample"
+    path, number = Path(stem + suffix), 1
+    while path.exists():
+        number += 1
+        path = Path(f"{stem}-{number}{suffix}")
+    return path
+
+
+def _pairs(texts: Sequence[str], *, flag: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"Expected name=value, got {text!r}.", param_hint=flag)
+        if name in found:
+            raise typer.BadParameter(f"{name} is given twice. Give it once.", param_hint=flag)
+        found[name] = value
+    return found
+
+
+def _typed(given: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
+    """What was given, in the types asked for. Unknown names stay, for the pipeline to refuse."""
+    known = {o.name: o for o in options}
+    return {
+        name: _parse(known[name], value) if name in known and isinstance(value, str) else value
+        for name, value in given.items()
+    }
+
+
+def _parse(option: Option, text: str) -> Any:
+    kind = option.kind or type(option.default)
+    # For an object there is no telling: a text is what can be typed.
+    if kind in (str, object):
+        return text
+    if option.optional and text.lower() == "none":
+        return None
+    read: Callable[[str], Any] = {bool: lambda t: _BOOLEANS[t.lower()], int: int, float: float}.get(
+        kind, json.loads
+    )
+    try:
+        return read(text)
+    except (KeyError, ValueError):
+        wanted = _KINDS.get(kind, f"{kind.__name__} written as JSON")
+        raise ValueError(f"{option.name} is {wanted}, got {text!r}.") from None
+
+
+def _print(result: Mapping[str, Any], *, drawn: bool) -> None:
+    seeds, seconds = result["seeds"], result["seconds"]
+    shown = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}, one for each sample"
+    if drawn:
+        shown += f" (drawn; --seed {seeds[0]} gives the same again)"
+    lines = {"pipeline": result["name"], "seed": shown}
+    if result["name"] != result["recipe"]:
+        lines["pipeline"] += f" ({result['recipe']})"
+    if "num_inference_steps" in result["options"]:
+        lines["steps"] = str(result["options"]["num_inference_steps"])
+    lines["device"] = f"{result['device']}, {result['dtype']}"
+    lines["seconds"] = f"{seconds['load']:.1f} to load, {seconds['sample']:.1f} to sample"
+    typer.echo(result["file"])
+    for label, value in lines.items():
+        typer.echo(f"  {label:9} {value}")

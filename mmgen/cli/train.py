@@ -1,0 +1,139 @@
+"""`mmgen train`: make a recipe's weights again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import typer
+
+from mmgen import hub
+from mmgen.cli.console import Stopped, spinner
+from mmgen.cli.device import find_device
+from mmgen.core.errors import SpecError
+from mmgen.core.files import read_json
+
+__all__ = ["train"]
+
+_NEEDED = ("TRAINING", "PREVIEW", "pairs", "build")
+
+
+def train(  # noqa: PLR0913 - a parameter is an option of the command line
+    name: Annotated[str, typer.Argument(help="A recipe of `mmgen list`.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the run; runs/<name> if not given."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. The GPU if there is one.")
+    ] = None,
+    tensorboard: Annotated[
+        bool | None, typer.Option("--tensorboard", help="Write logs for TensorBoard, too.")
+    ] = None,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="A slow start, faster steps.")
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "no", "bf16", "fp16"] | None, typer.Option(help="Mixed precision.")
+    ] = None,
+    ship: Annotated[
+        bool, typer.Option("--ship/--no-ship", help="Write the weights beside the recipe, too.")
+    ] = False,
+) -> None:
+    """Train a recipe on the pairs it names. Goes on where the same run was stopped."""
+    recipe = hub.find_recipe(name)
+    output = output or Path("runs") / recipe.name.replace("-", "_").replace(":", "_")
+    given = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "tensorboard": tensorboard,
+        "compile": compile_,
+        "precision": precision,
+    }
+    overrides = {k: v for k, v in given.items() if v is not None}
+    with spinner(f"Loading {recipe.name}"):
+        module = _module(recipe)
+        _choose_device(device)
+    try:
+        saved = _fit(recipe, module, output, overrides, ship=ship)
+    except KeyboardInterrupt:
+        raise Stopped(_how_to_go_on(output)) from None
+    typer.echo(f"Saved {saved}")
+    if ship:
+        typer.echo(f"Shipped {recipe.weights}")
+    typer.echo(f'Use it:  mmgen generate {saved} "{module.PREVIEW[0]}"')
+    typer.echo(f'         Pipeline.from_pretrained("{saved}")')
+
+
+def _fit(
+    recipe: hub.Recipe,
+    module: ModuleType,
+    output: Path,
+    overrides: dict[str, Any],
+    *,
+    ship: bool,
+) -> Path:
+    import torch
+
+    from mmgen.pipeline import Pipeline
+    from mmgen.training import TrainSettings, fit
+
+    chosen = module.TRAINING | overrides
+    # Read once before anything is built, so that a wrong one is said at once.
+    settings = TrainSettings(**chosen)
+    output.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    pipe = Pipeline.build(recipe.name)
+    done = _steps_done(output)
+    count = sum(p.numel() for p in pipe.parts.parameters())
+    typer.echo(
+        f"Training {recipe.name} ({count / 1e6:.1f} M parameters) for {settings.steps} steps of "
+        f"{settings.batch_size} pairs in {output}"
+    )
+    if done is not None:
+        typer.echo(f"Going on from step {done} of the checkpoint there.")
+    fit(pipe, module.pairs("train"), output=output, preview=module.PREVIEW, **chosen)
+    saved = pipe.to("cpu").save_pretrained(output / "pipeline")
+    if ship:
+        hub.write_shipped(recipe, pipe.parts)
+    return saved
+
+
+def _module(recipe: hub.Recipe) -> ModuleType:
+    module = recipe.module()
+    missing = [n for n in _NEEDED if n not in vars(module)]
+    if missing:
+        raise SpecError(
+            f"The recipe {recipe.name} cannot be trained: it has no {', '.join(missing)}. Add what "
+            f"is missing to {recipe.path}."
+        )
+    return module
+
+
+def _choose_device(choice: str | None) -> None:
+    if choice is not None:
+        # Accelerate owns devices and reads this.
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(find_device(choice))
+
+
+def _steps_done(output: Path) -> int | None:
+    file = output / "checkpoint" / "state.json"
+    return read_json(file).get("step") if file.is_file() else None
+
+
+def _how_to_go_on(output: Path) -> str:
+    done = _steps_done(output)
+    if done is None:
+        return f"Stopped before the first checkpoint in {output}. The same command starts anew."
+    return (
+        f"Stopped. The last checkpoint in {output}, of step {done}, is whole. "
+        "The same command goes on from it."
+    )

@@ -1,0 +1,135 @@
+"""Pipelines by the names of their parts: each X and Y there is, and what does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmgen.core.condition import Condition
+from mmgen.core.errors import SpecError, UnknownNameError
+from mmgen.pipeline import Pipeline
+
+LABELS = ["cat", "dog"]
+CONDITIONS = {
+    "nothing": (None, [None, None]),
+    "text": ("text", ["a red square", "a blue square"]),
+    "label": ("label", ["cat", 1]),
+    "several": (["text", "label"], [{"text": "a red square", "label": "dog"}, "a blue square"]),
+}
+IMAGES = list(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
+
+
+@pytest.fixture(params=CONDITIONS, scope="module")
+def composed(request: pytest.FixtureRequest) -> tuple[Pipeline, list]:
+    y, values = CONDITIONS[request.param]
+    torch.manual_seed(0)
+    pipe = Pipeline.compose(x="image", y=y, family="diffusion", size="debug", labels=LABELS)
+    pipe.fit_statistics(list(zip(values, IMAGES, strict=True)))
+    with torch.no_grad():
+        for parameter in pipe.parts.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return pipe, values
+
+
+def test_every_parameter_gets_a_gradient(composed: tuple[Pipeline, list]) -> None:
+    pipe, values = composed
+    tensors = pipe.prepare(list(zip(values, IMAGES, strict=True)))
+    loss = pipe.loss(tensors, condition_dropout=0.0).sum()
+    loss = loss + pipe.loss(tensors, condition_dropout=1.0).sum()
+    pipe.parts.zero_grad()
+    loss.backward()
+    silent = [n for n, p in pipe.parts.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+def test_the_loss_falls(composed: tuple[Pipeline, list]) -> None:
+    pipe, values = composed
+    tensors = pipe.prepare(list(zip(values, IMAGES, strict=True)))
+    optimizer = torch.optim.Adam(pipe.parts.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(20):
+        generator = torch.Generator().manual_seed(0)
+        loss = pipe.loss(tensors, generator=generator, condition_dropout=0.0).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_save_and_load_give_equal_samples(composed: tuple[Pipeline, list], tmp_path: Path) -> None:
+    pipe, values = composed
+    loaded = Pipeline.from_pretrained(pipe.save_pretrained(tmp_path / "p"))
+    for y in values:
+        assert np.array_equal(pipe(y, seed=1), loaded(y, seed=1))
+
+
+def test_log_prob_is_finite(composed: tuple[Pipeline, list]) -> None:
+    pipe, values = composed
+    dist = pipe.given(values, likelihood="bound", num_bound_draws=4)
+    found = dist.log_prob(IMAGES)
+    assert found.nats.shape == (2,) and torch.isfinite(found.nats).all()
+
+
+def test_a_missing_part_is_the_null_of_that_part() -> None:
+    torch.manual_seed(0)
+    pipe = Pipeline.compose(
+        x="image", y=["text", "label"], family="diffusion", size="debug", labels=LABELS
+    )
+    pipe.encoder.fit(["a red square", {"text": "a blue square", "label": "cat"}])
+
+    def condition(*values: object) -> Condition:
+        return pipe.encoder.encode(pipe.encoder.prepare(values))
+
+    bare, named = condition("a red square", {"text": "a red square", "label": None}).tokens
+    assert torch.equal(bare, named)
+    with_label = condition({"text": "a red square", "label": "dog"}).tokens[0]
+    assert not torch.equal(bare, with_label)
+    assert condition({"label": "dog"}).mask.sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "message"),
+    [
+        ({"x": "imagee"}, UnknownNameError, "Did you mean 'image'"),
+        ({"x": "label"}, SpecError, "can be a condition"),
+        ({"y": "imag"}, UnknownNameError, "Did you mean 'image'"),
+        ({"y": "image"}, SpecError, "no encoder"),
+        ({"y": "label", "labels": []}, SpecError, "needs its class names"),
+        ({"family": "difusion"}, UnknownNameError, "Did you mean 'diffusion'"),
+        ({"size": "huge"}, UnknownNameError, "No size 'huge'"),
+        ({"flavour": "x"}, TypeError, "flavour"),
+    ],
+)
+def test_what_does_not_fit_is_refused(choices: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        Pipeline.compose(
+            **({"x": "image", "y": "text", "family": "diffusion", "labels": LABELS} | choices)
+        )
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        ("bird", ValueError, "No class 'bird'"),
+        (2, ValueError, "lies in 0 to 1"),
+        (-1, ValueError, "lies in 0 to 1"),
+        (True, TypeError, "class name or its index"),
+        (0.5, TypeError, "class name or its index"),
+    ],
+)
+def test_bad_labels_are_refused(y: object, error: type, message: str) -> None:
+    pipe = Pipeline.compose(x="image", y="label", family="diffusion", size="debug", labels=LABELS)
+    with pytest.raises(error, match=message):
+        pipe.given(y)
+
+
+def test_a_part_that_is_none_of_the_condition_is_refused() -> None:
+    pipe = Pipeline.compose(
+        x="image", y=["text", "label"], family="diffusion", size="debug", labels=LABELS
+    )
+    with pytest.raises(UnknownNameError, match="Did you mean 'label'"):
+        pipe.given({"lable": "cat"})

@@ -1,0 +1,195 @@
+"""The loop: it learns, it goes on exactly where it stopped, and it refuses what makes no sense."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmgen.core import files
+from mmgen.core.errors import LoadError
+from mmgen.pipeline import Pipeline
+from mmgen.training import fit
+from mmgen.training.pairs import ListedPairs, Pairs
+
+SMALL = {"batch_size": 4, "warmup": 2, "log_every": 1, "precision": "no", "checkpoint_every": 3}
+
+
+def pictures() -> Pairs:
+    rng = np.random.default_rng(0)
+    colours = {"red": (220, 30, 30), "green": (30, 180, 60), "blue": (40, 80, 230)}
+    pairs = []
+    for name, colour in colours.items():
+        for _ in range(4):
+            image = np.full((16, 16, 3), 250, np.uint8)
+            x, y = rng.integers(0, 8, 2)
+            image[y : y + 8, x : x + 8] = colour
+            pairs.append((f"a {name} square", image))
+    return ListedPairs(pairs)
+
+
+def fresh() -> Pipeline:
+    torch.manual_seed(0)
+    return Pipeline.compose(x="image", y="text", family="diffusion", size="debug")
+
+
+def weights(pipe: Pipeline) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in pipe.parts.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_loss_falls_and_what_is_needed_is_written(tmp_path: Path) -> None:
+    pipe = fit(
+        fresh(), pictures(), output=tmp_path, steps=60, sample_every=30, learning_rate=3e-3,
+        preview=["a red square", "a blue square"], progress=False, **(SMALL | {"batch_size": 12}),
+    )
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in log]
+    assert len(log) == 60
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+    assert {"step", "loss", "learning_rate", "pairs_per_second", "memory_gb"} <= log[0].keys()
+    names = {p.name for p in tmp_path.iterdir()}
+    assert {"checkpoint", "samples_0000030.png", "samples_0000060.png"} <= names
+    assert not pipe.parts.training
+
+
+class _Stop(Exception):
+    pass
+
+
+class _Until(Pairs):
+    """The pictures, until a position is reached, where the run is torn down."""
+
+    def __init__(self, draws: int) -> None:
+        self._pairs, self._left = pictures(), draws
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def pair(self, index: int, rng: np.random.Generator) -> tuple:
+        self._left -= 1
+        if self._left < 0:
+            raise _Stop
+        return self._pairs.pair(index, rng)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, accumulation: int) -> None:
+    settings = SMALL | {"steps": 9, "accumulation": accumulation}
+    whole = fit(fresh(), pictures(), output=tmp_path / "a", progress=False, **settings)
+    statistics = 256
+    draws = statistics + 4 * accumulation * 7
+    with pytest.raises(_Stop):
+        fit(fresh(), _Until(draws), output=tmp_path / "b", progress=False, **settings)
+    torch.manual_seed(99)
+    resumed = fit(fresh(), pictures(), output=tmp_path / "b", progress=False, **settings)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_accumulation_equals_one_larger_batch(tmp_path: Path) -> None:
+    # The noise of a batch hangs on its number, so only the order of pairs can be compared here.
+    seen: list[list[int]] = [[], []]
+
+    class Watched(Pairs):
+        def __init__(self, which: int) -> None:
+            self._pairs, self._which = pictures(), which
+
+        def __len__(self) -> int:
+            return len(self._pairs)
+
+        def pair(self, index: int, rng: np.random.Generator) -> tuple:
+            seen[self._which].append(index)
+            return self._pairs.pair(index, rng)
+
+    base = SMALL | {"steps": 3}
+    fit(fresh(), Watched(0), output=tmp_path / "a", progress=False, **(base | {"batch_size": 8}))
+    fit(fresh(), Watched(1), output=tmp_path / "b", progress=False, **(base | {"accumulation": 2}))
+    assert seen[0] == seen[1]
+
+
+def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
+    fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+    with pytest.raises(LoadError, match="learning_rate was 0.001, is now 0.01"):
+        fit(
+            fresh(), pictures(), output=tmp_path, progress=False, steps=3,
+            learning_rate=0.01, **SMALL,
+        )
+
+
+def test_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
+    first = fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+    again = fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+    assert same(weights(first), weights(again))
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "checkpoint").iterdir()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
+    state["settings"]["steps"] = 6
+    (tmp_path / "checkpoint" / "state.json").write_text(json.dumps(state))
+    with pytest.raises(OSError, match="No space left"):
+        fit(fresh(), pictures(), output=tmp_path, progress=False, steps=6, **SMALL)
+    assert (tmp_path / "checkpoint" / "state.safetensors").read_bytes() == before[
+        "state.safetensors"
+    ]
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
+    fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+    state = tmp_path / "checkpoint" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-20])
+    with pytest.raises(LoadError, match="cut short"):
+        fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    pipe = fresh()
+    pipe.fit_statistics([pictures().pair(i, np.random.default_rng(0)) for i in range(12)])
+    with torch.no_grad():
+        pipe.model.network.out.weight.fill_(torch.inf)
+    with pytest.raises(FloatingPointError, match="The loss is nan at step 1"):
+        fit(pipe, pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps is at least 1"),
+        ({"batch_size": 0}, "batch_size is at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate is above 0"),
+        ({"ema": 1.0}, "ema lies in"),
+        ({"precision": "int4"}, "precision is auto"),
+    ],
+)
+def test_settings_that_make_no_sense(tmp_path: Path, settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(fresh(), pictures(), output=tmp_path, progress=False, **settings)
+
+
+def test_unknown_settings_and_no_pairs(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="learning_rat"):
+        fit(fresh(), pictures(), output=tmp_path, learning_rat=1.0)
+    with pytest.raises(ValueError, match="at least one pair"):
+        fit(fresh(), [], output=tmp_path)
+
+
+def test_bf16_and_tensorboard(tmp_path: Path) -> None:
+    fit(
+        fresh(), pictures(), output=tmp_path, progress=False, steps=3, tensorboard=True,
+        **(SMALL | {"precision": "bf16"}),
+    )
+    assert list(tmp_path.rglob("events.out.tfevents*"))
