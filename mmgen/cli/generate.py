@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmgen import hub
 from mmgen.cli.console import progress_bar, spinner, write_json
 from mmgen.cli.device import find_device
+from mmgen.cli.naming import find_named
 from mmgen.core.errors import SpecError
-from mmgen.core.files import check_output, read_json
+from mmgen.core.files import check_output
 from mmgen.version import __version__
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class _Request:
 
     Args:
         name: The pipeline, as it was named.
-        conditions: Values of the main part of the condition; none to leave it out.
+        conditions: Values of the main part of the condition; empty to leave it out.
         parts: Further parts of a composite condition.
         options: Sampling options, as text or in their own type.
         num_samples: For each condition.
@@ -67,7 +67,10 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
         typer.Argument(metavar="CONDITION...", help="What to generate from; several make a grid."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; its ending is its format.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write, over what is there; its ending is its format."
+        ),
     ] = None,
     num_samples: Annotated[
         int, typer.Option("--num-samples", "-n", help="For each condition.")
@@ -102,8 +105,6 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
 ) -> None:
     """Sample P(X | CONDITION) into a file."""
     parts = _pairs(with_ or (), flag="--with")
-    if not conditions and not parts:
-        raise typer.BadParameter("Say what to generate from.", param_hint="CONDITION")
     given = {
         "num_inference_steps": steps,
         "guidance_scale": guidance_scale,
@@ -128,7 +129,9 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
 def _run(
     request: _Request, *, output: Path | None, device: str | None, dtype: str
 ) -> dict[str, Any]:
-    recipe = hub.find_recipe(_recipe_of(request.name))
+    found = find_named(request.name)
+    if found.y is not None and not request.conditions and not request.parts:
+        raise typer.BadParameter(f"Say what to generate {found.x} from.", param_hint="CONDITION")
     started = time.monotonic()
     with spinner(f"Loading {request.name}"):
         import torch
@@ -137,8 +140,8 @@ def _run(
         from mmgen.modalities import modality
         from mmgen.pipeline import Pipeline
 
-        kind = modality(recipe.card.x)
-        path = _check_path(output, kind, what=recipe.card.x)
+        kind = modality(found.x)
+        path = _check_path(output, kind, what=found.x)
         seeds = _seeds(request)
         pipe = Pipeline.from_pretrained(
             request.name, device=find_device(device), dtype=getattr(torch, dtype)
@@ -160,7 +163,7 @@ def _run(
     return {
         "file": str(path),
         "name": request.name,
-        "recipe": recipe.name,
+        "recipe": found.recipe,
         "conditions": list(request.conditions),
         "with": dict(request.parts),
         "seeds": seeds,
@@ -170,15 +173,6 @@ def _run(
         "seconds": {"load": round(loaded - started, 3), "sample": round(sampled - loaded, 3)},
         "mmgen_version": __version__,
     }
-
-
-def _recipe_of(name: str) -> str:
-    folder = Path(name)
-    if not folder.is_dir():
-        return name
-    if not (folder / "pipeline.json").is_file():
-        hub.read_folder(folder)  # Says what is wrong with it.
-    return str(read_json(folder / "pipeline.json").get("recipe"))
 
 
 def _check_path(output: Path | None, kind: ModuleType, *, what: str) -> Path | None:
@@ -200,8 +194,8 @@ def _seeds(request: _Request) -> list[int]:
     if not 1 <= request.count <= MAX_SAMPLES:
         raise ValueError(
             f"--num-samples is at least 1, and at most {MAX_SAMPLES} over all conditions, got "
-            f"{request.num_samples} for {max(1, len(request.conditions))}. Draw more in several "
-            "calls with other seeds."
+            f"{request.num_samples} for each of {max(1, len(request.conditions))}. Draw more in "
+            "several calls with other seeds."
         )
     return expand_seeds(request.seed, request.count)
 
@@ -210,7 +204,7 @@ def _values(request: _Request, pipe: Pipeline) -> list[Any]:
     from mmgen.core.composite import CompositeEncoder
 
     if not request.parts:
-        return list(request.conditions)
+        return list(request.conditions) or [None]
     encoder = pipe.encoder
     if not isinstance(encoder, CompositeEncoder):
         raise SpecError(

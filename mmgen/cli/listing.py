@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmgen import hub
 from mmgen.cli.console import spinner, write_json
-from mmgen.core.errors import LoadError
-from mmgen.core.files import read_json
+from mmgen.cli.naming import Named, find_named
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,15 +52,14 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a pipeline's card and its sampling options."""
-    folder = Path(name)
-    content = _of_folder(folder) if folder.is_dir() else _of_recipe(hub.find_recipe(name))
-    with spinner(f"Building {content['recipe']}"):
+    found = find_named(name)
+    with spinner(f"Building {found.recipe}"):
         from mmgen.pipeline import Pipeline
 
-        options = Pipeline.build(content["recipe"], **content["choices"]).options()
-    content["options"] = [_option(o) for o in options]
+        options = Pipeline.build(found.recipe, **found.choices).options()
+    content = _content(name, found)
     if as_json:
-        write_json(content)
+        write_json(content | {"options": [_option(o) for o in options]})
     else:
         _print(content, options)
 
@@ -81,28 +78,13 @@ def _row(recipe: hub.Recipe) -> dict[str, Any]:
     }
 
 
-def _of_recipe(recipe: hub.Recipe) -> dict[str, Any]:
-    return {
-        "recipe": recipe.name,
-        "choices": {},
-        "card": recipe.card.as_dict(),
-        "weights": str(recipe.weights) if recipe.weights.is_file() else None,
-    }
-
-
-def _of_folder(folder: Path) -> dict[str, Any]:
-    if not (folder / "pipeline.json").is_file():
-        hub.read_folder(folder)  # Says what is wrong with it.
-    manifest = read_json(folder / "pipeline.json")
-    wanted = {"recipe": str, "choices": dict, "sha256": dict}
-    wrong = [k for k, kind in wanted.items() if not isinstance(manifest.get(k), kind)]
-    if wrong:
-        raise LoadError(
-            f"{folder / 'pipeline.json'} is not a manifest of a pipeline: no {', '.join(wrong)}. "
-            "Save the pipeline again."
-        )
-    hub.find_recipe(manifest["recipe"])
-    return {"folder": str(folder), "card": None, **manifest}
+def _content(name: str, found: Named) -> dict[str, Any]:
+    content = {"name": name, "recipe": found.recipe, "choices": found.choices, "card": found.card}
+    if found.manifest:
+        version, files = found.manifest.get("mmgen_version"), found.manifest["sha256"]
+        return content | {"mmgen_version": version, "files": files}
+    weights = hub.find_recipe(found.recipe).weights
+    return content | {"weights": str(weights) if weights.is_file() else None}
 
 
 def _option(option: Option) -> dict[str, Any]:
@@ -122,16 +104,16 @@ def _print(content: dict[str, Any], options: tuple[Option, ...]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    card = content["card"] or {}
     lines = {
-        "folder": content.get("folder"),
+        "name": content["name"],
         "recipe": content["recipe"],
-        "choices": _joined(content["choices"]),
-        "written by": content.get("mmgen_version") and f"mmgen {content['mmgen_version']}",
-        "files": ", ".join(content.get("sha256", ())),
-        **_card_lines(card),
+        "choices": ", ".join(f"{k}={v}" for k, v in content["choices"].items()),
+        **_card_lines(content["card"]),
     }
-    if "folder" not in content:
+    if "files" in content:
+        lines["files"] = ", ".join(content["files"])
+        lines["written by"] = f"mmgen {content['mmgen_version']}"
+    else:
         missing = f"none; make them: mmgen train {content['recipe']}"
         lines["weights"] = content["weights"] or missing
     facts = _grid()
@@ -186,10 +168,6 @@ def _grid() -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column()
     return grid
-
-
-def _joined(choices: dict[str, Any]) -> str:
-    return ", ".join(f"{k}={v}" for k, v in choices.items())
 
 
 def _millions(count: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -69,8 +71,8 @@ def train(  # noqa: PLR0913 - a parameter is an option of the command line
     typer.echo(f"Saved {saved}")
     if ship:
         typer.echo(f"Shipped {recipe.weights}")
-    typer.echo(f'Use it:  mmgen generate {saved} "{module.PREVIEW[0]}"')
-    typer.echo(f'         Pipeline.from_pretrained("{saved}")')
+    typer.echo(f"Use it:  mmgen generate {shlex.quote(str(saved))} {_typed(module.PREVIEW[0])}")
+    typer.echo(f"         Pipeline.from_pretrained({str(saved)!r})")
 
 
 def _fit(
@@ -127,6 +129,14 @@ def _choose_device(choice: str | None) -> None:
 def _steps_done(output: Path) -> int | None:
     file = output / "checkpoint" / "state.json"
     return read_json(file).get("step") if file.is_file() else None
+
+
+def _typed(condition: Any) -> str:
+    """A condition as one would type it."""
+    if not isinstance(condition, Mapping):
+        return shlex.quote(str(condition))
+    given = {k: v for k, v in condition.items() if v is not None}
+    return " ".join(f"--with {shlex.quote(f'{k}={v}')}" for k, v in given.items())
 
 
 def _how_to_go_on(output: Path) -> str:

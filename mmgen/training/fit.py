@@ -221,7 +221,8 @@ class _Run:
 
     def _draw(self, done: int) -> None:
         self.pipe.parts.eval()
-        with self.average.applied():
+        # Compiling once more for the few shapes of an overview would cost more than it saves.
+        with self.average.applied(), torch.compiler.set_stance("force_eager"):
             values = self.pipe(self.preview, seed=0)
         self.pipe.parts.train()
         kind = modality(self.pipe.codec.spec.modality)

@@ -1,0 +1,70 @@
+"""What a NAME means, before anything is loaded: a saved folder, or a shipped recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmgen import hub
+from mmgen.core.errors import LoadError
+from mmgen.core.files import read_json
+
+__all__ = ["Named", "find_named"]
+
+_MANIFEST = "pipeline.json"
+_NEEDED = {"recipe": str, "choices": dict, "sha256": dict}
+
+
+@dataclass(frozen=True)
+class Named:
+    """A pipeline that is not loaded.
+
+    Args:
+        recipe: What builds it.
+        choices: What to pass to that.
+        x: What it generates.
+        y: What from; None for nothing.
+        card: Its card as plain values; empty if it has none.
+        manifest: What a saved folder holds of itself; empty for a shipped recipe.
+    """
+
+    recipe: str
+    choices: dict[str, Any]
+    x: str
+    y: Any
+    card: dict[str, Any]
+    manifest: dict[str, Any]
+
+
+def find_named(name: str) -> Named:
+    """What this name means.
+
+    Raises:
+        UnknownNameError: If it means nothing. The message lists the close names.
+        LoadError: If it is a folder that holds no saved pipeline.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        recipe = hub.find_recipe(name)
+        card = recipe.card
+        return Named(recipe.name, {}, card.x, card.y, card.as_dict(), {})
+    if not (folder / _MANIFEST).is_file():
+        hub.read_folder(folder)  # Raises, and says what to name instead.
+    manifest = read_json(folder / _MANIFEST)
+    wrong = [key for key, kind in _NEEDED.items() if not isinstance(manifest.get(key), kind)]
+    # A pipeline that was composed has no card; its choices say as much.
+    about = manifest.get("card") or manifest.get("choices")
+    if wrong or not isinstance(about, dict) or not isinstance(about.get("x"), str):
+        raise LoadError(
+            f"{folder / _MANIFEST} is not the manifest of a pipeline: "
+            f"{', '.join(wrong) or 'x'} is missing. Save the pipeline again."
+        )
+    return Named(
+        manifest["recipe"],
+        manifest["choices"],
+        about["x"],
+        about.get("y"),
+        manifest.get("card") or {},
+        manifest,
+    )

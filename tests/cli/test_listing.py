@@ -1,0 +1,88 @@
+"""`mmgen list` and `mmgen show`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from cli.conftest import SCENES, Command
+
+from mmgen import hub
+from mmgen.version import __version__
+
+
+def test_list_shows_every_pipeline_in_80_columns(command: Command) -> None:
+    done = command("list")
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    for name, recipe in hub.recipes().items():
+        line = next(row for row in done.out.splitlines() if row.startswith(f"{name} "))
+        assert f"P({recipe.card.x} | {recipe.card.y})" in line
+        assert recipe.card.family in line
+        assert line.split()[-1] == ("shipped" if recipe.weights.is_file() else "train")
+    assert f"text-to-image alone means {SCENES}" in done.out
+
+
+def test_list_as_json(command: Command) -> None:
+    rows = {row["name"]: row for row in command("list", "--json").json}
+    assert rows.keys() == hub.recipes().keys()
+    card = hub.recipes()[SCENES].card
+    assert rows[SCENES] == {
+        "name": SCENES,
+        "default": True,
+        "x": "image",
+        "y": "text",
+        "family": "diffusion",
+        "parameters": card.parameters,
+        "weights": hub.recipes()[SCENES].weights.is_file(),
+        "summary": card.summary,
+    }
+
+
+def test_show_tells_the_card_and_the_options(command: Command) -> None:
+    done = command("show", "text-to-image")
+    card = hub.recipes()[SCENES].card
+    flat = " ".join(done.out.split())
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    for part in (SCENES, "P(image | text)", card.licence, card.data, *card.scores):
+        assert part in flat
+    assert "num_inference_steps 25" in flat and "At least 1, at most 10000." in flat
+    assert "One of: euler, heun" in flat
+
+
+def test_show_as_json(command: Command) -> None:
+    found = command("show", SCENES, "--json").json
+    assert found["recipe"] == SCENES
+    assert found["card"] == hub.recipes()[SCENES].card.as_dict()
+    options = {o["name"]: o for o in found["options"]}
+    assert options["num_inference_steps"]["default"] == 25
+    assert options["num_inference_steps"]["type"] == "int"
+    assert options["sampler"]["choices"][0] == "euler"
+
+
+def test_show_of_a_folder_tells_what_is_in_it(command: Command, saved: Path) -> None:
+    found = command("show", saved, "--json").json
+    manifest = json.loads((saved / "pipeline.json").read_text())
+    assert found["choices"] == manifest["choices"] and found["files"] == manifest["sha256"]
+    flat = " ".join(command("show", saved).out.split())
+    assert "size=16" in flat and "model.safetensors" in flat and f"mmgen {__version__}" in flat
+
+
+def test_show_of_a_composed_folder_needs_no_card(
+    command: Command, composed: Callable[..., Path]
+) -> None:
+    done = command("show", composed("text", ["a red square", "a blue square"]))
+    assert done.code == 0
+    assert "family=diffusion" in " ".join(done.out.split()) and "unknown_words" in done.out
+
+
+def test_a_wrong_name_lists_the_close_ones(command: Command, tmp_path: Path) -> None:
+    done = command("show", "text-to-image:scene")
+    assert done.code == 1 and f"Did you mean '{SCENES}'" in done.err
+    done = command("show", "text-to-image:scene", "--json")
+    assert done.json["error"]["type"] == "UnknownNameError"
+    (tmp_path / "pipeline.json").write_text("{")
+    done = command("show", tmp_path)
+    assert done.code == 1 and "does not hold JSON" in done.err
