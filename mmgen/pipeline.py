@@ -174,6 +174,12 @@ class Pipeline:
             "x": self.codec.prepare([x for _, x in pairs]),
         }
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the codec has no statistics yet, and so the encoder no vocabulary."""
+        numbers = [b for b in self.codec.buffers() if b.is_floating_point()]
+        return not all(b.isfinite().all() for b in numbers)
+
     def fit_statistics(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         """Take vocabularies and statistics from pairs (y, x)."""
         self.encoder.fit([y for y, _ in pairs])

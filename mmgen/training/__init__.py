@@ -3,5 +3,6 @@
 from mmgen.training.fit import fit
 from mmgen.training.pairs import Pairs
 from mmgen.training.settings import TrainSettings
+from mmgen.training.trainable import Autoencoding
 
-__all__ = ["Pairs", "TrainSettings", "fit"]
+__all__ = ["Autoencoding", "Pairs", "TrainSettings", "fit"]

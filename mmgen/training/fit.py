@@ -9,7 +9,7 @@ import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -27,32 +27,34 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities import modality
-from mmgen.pipeline import Pipeline
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.ema import WeightAverage
 from mmgen.training.pairs import ListedPairs, Pairs, batch_at
 from mmgen.training.settings import TrainSettings
+from mmgen.training.trainable import Trainable
 
 __all__ = ["fit"]
 
+Trained = TypeVar("Trained", bound=Trainable)
+
 
 def fit(
-    pipe: Pipeline,
+    pipe: Trained,
     pairs: Pairs | Sequence[tuple[Any, Any]],
     *,
     output: str | os.PathLike[str],
     preview: Sequence[Any] = (),
     progress: bool = True,
     **settings: Any,
-) -> Pipeline:
+) -> Trained:
     """Train a pipeline on pairs (y, x). The same call goes on where a run stopped.
 
     Args:
-        pipe: What to train, in place. If it has no vocabularies and statistics yet, they are taken
+        pipe: What to train, in place; also an `Autoencoding`, for a codec of latents. If it has no vocabularies and statistics yet, they are taken
             from the first pairs.
         pairs: What to learn.
         output: Folder of checkpoints, log and overviews of samples.
-        preview: Conditions to draw samples for at intervals.
+        preview: Conditions to draw samples for at intervals, if it is a pipeline.
         progress: Show a progress bar.
         settings: Fields of `TrainSettings`.
 
@@ -75,7 +77,7 @@ def fit(
 class _Step(nn.Module):
     """The whole loss as one module's forward, which is what data-parallel wrappers hook."""
 
-    def __init__(self, pipe: Pipeline) -> None:
+    def __init__(self, pipe: Trainable) -> None:
         super().__init__()
         self.parts = pipe.parts
         self._pipe = pipe
@@ -107,7 +109,7 @@ class _Batches(IterableDataset):
 class _Run:
     def __init__(
         self,
-        pipe: Pipeline,
+        pipe: Trainable,
         pairs: Pairs,
         output: Path,
         settings: TrainSettings,
@@ -132,22 +134,22 @@ class _Run:
             _groups(step, settings.weight_decay),
             lr=settings.learning_rate,
             betas=(0.9, settings.beta2),
+            fused=True,
         )
         self.step, self.optimizer = self.accelerator.prepare(step, self.optimizer)
         self.bare = self.accelerator.unwrap_model(self.step)
         self.average = WeightAverage(self.bare, decay=settings.ema)
         if settings.compile:
-            for part in (pipe.encoder, pipe.model):
-                _compile(part)
+            _compile(pipe.parts)
 
     def _fit_statistics(self) -> None:
-        if all(b.isfinite().all() for b in self.pipe.codec.buffers() if b.is_floating_point()):
+        if not self.pipe.needs_statistics:
             return
         count = min(self.settings.statistics_from, max(len(self.pairs), 256))
         # Far from where training starts, so that simulated pairs are other ones.
         self.pipe.fit_statistics(batch_at(self.pairs, 2**40, count, seed=self.settings.seed))
 
-    def run(self, show: bool) -> Pipeline:
+    def run(self, show: bool) -> Trainable:
         done = self._resume()
         self.pipe.parts.train()
         bar = _progress_bar(disable=not show or not self.accelerator.is_main_process)
