@@ -56,9 +56,7 @@ def test_saving_over_something_else_is_refused(tmp_path: Path, scenes_pipe: Pipe
 
 
 def test_a_pipeline_by_hand_cannot_be_saved(tmp_path: Path, scenes_pipe: Pipeline) -> None:
-    pipe = Pipeline(
-        encoder=scenes_pipe.encoder, model=scenes_pipe.model, codec=scenes_pipe.codec
-    )
+    pipe = Pipeline(encoder=scenes_pipe.encoder, model=scenes_pipe.model, codec=scenes_pipe.codec)
     with pytest.raises(SpecError, match="by hand"):
         pipe.save_pretrained(tmp_path / "x")
 
@@ -119,7 +117,9 @@ class _Bomb:
 
 
 @pytest.mark.parametrize("kind", ["torch", "pickle"])
-def test_a_pickle_is_refused_unopened(saved: Path, tmp_path: Path, monkeypatch, kind: str) -> None:
+def test_a_pickle_is_refused_unopened(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     if kind == "torch":
         torch.save({"bomb": _Bomb()}, saved / "model.safetensors")
@@ -158,7 +158,9 @@ def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
         Pipeline.from_pretrained(tmp_path)
 
 
-def test_a_full_disk_leaves_what_was_there(saved: Path, scenes_pipe: Pipeline, monkeypatch) -> None:
+def test_a_full_disk_leaves_what_was_there(
+    saved: Path, scenes_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = {p.name: p.read_bytes() for p in saved.iterdir()}
     written = []
 
@@ -174,7 +176,9 @@ def test_a_full_disk_leaves_what_was_there(saved: Path, scenes_pipe: Pipeline, m
     assert [p.name for p in saved.parent.iterdir()] == ["saved"]
 
 
-def test_a_full_disk_leaves_nothing_new(tmp_path: Path, scenes_pipe: Pipeline, monkeypatch) -> None:
+def test_a_full_disk_leaves_nothing_new(
+    tmp_path: Path, scenes_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -184,7 +188,9 @@ def test_a_full_disk_leaves_nothing_new(tmp_path: Path, scenes_pipe: Pipeline, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_shipped_weights_round_trip(tmp_path: Path, scenes_pipe: Pipeline, monkeypatch) -> None:
+def test_shipped_weights_round_trip(
+    tmp_path: Path, scenes_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = hub.find_recipe("text-to-image:scenes")
     folder = tmp_path / "text_to_image"
     folder.mkdir()

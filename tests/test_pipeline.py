@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_conditions_some_missing_equal_each_alone(scenes_pipe: Pipeline) -> None
         assert (batch[i] - latents(scenes_pipe, [value], [i])[0]).abs().max() <= EXACT
 
 
-def test_same_seed_same_sample_in_another_process(tmp_path, scenes_pipe: Pipeline) -> None:
+def test_same_seed_same_sample_in_another_process(tmp_path: Path, scenes_pipe: Pipeline) -> None:
     scenes_pipe.save_pretrained(tmp_path / "saved")
     code = (
         "import sys; from mmgen import Pipeline; p = Pipeline.from_pretrained(sys.argv[1]); "

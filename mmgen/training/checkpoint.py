@@ -73,7 +73,13 @@ def load_checkpoint(
             + ". Go on with the same ones, or name another output folder."
         )
     tensors = read_tensors(folder / "state.safetensors")
-    module.load_state_dict(_under(tensors, "module."))
+    try:
+        module.load_state_dict(_under(tensors, "module."))
+    except RuntimeError:
+        raise LoadError(
+            f"{folder} is of a run of another pipeline: its weights have other names or shapes. "
+            "Name another output folder."
+        ) from None
     average.load(_under(tensors, "average."))
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _under(tensors, "optimizer.").items():

@@ -33,7 +33,7 @@ def data_file(name: str) -> Path:
     if not path.is_file():
         raise LoadError(
             f"Expected {name} of the data set {kind!r} in the folder that {DATA_VARIABLE} names, "
-            f"{folder!r}; there is no file {str(path)!r}. Put the set there, or set {DATA_VARIABLE} "
-            "to the folder that holds it."
+            f"{folder!r}; there is no file {str(path)!r}. Put the set there, or set "
+            f"{DATA_VARIABLE} to the folder that holds it."
         )
     return path

@@ -50,8 +50,8 @@ def fit(
     """Train a pipeline on pairs (y, x). The same call goes on where a run stopped.
 
     Args:
-        pipe: What to train, in place; also an `Autoencoding`, for a codec of latents. If it has no vocabularies and statistics yet, they are taken
-            from the first pairs.
+        pipe: What to train, in place; also an `Autoencoding`, for a codec of latents. If it has no
+            vocabularies and statistics yet, they are taken from the first pairs.
         pairs: What to learn.
         output: Folder of checkpoints, log and overviews of samples.
         preview: Conditions to draw samples for at intervals, if it is a pipeline.

@@ -1,6 +1,7 @@
 """Names and keywords to emoji, in either of two drawing styles.
 
-Data: the set `emoji` below the folder that MMGEN_DATA names: captions.jsonl, noto.zip, emojitwo.zip.
+Data: the set `emoji` below the folder that MMGEN_DATA names, with captions.jsonl, noto.zip and
+emojitwo.zip.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ CARD = Card(
     family="diffusion",
     summary="64x64 emoji on white from a name or keywords, in the style of Noto or of EmojiTwo.",
     data=(
-        "2,918 Noto emoji (github.com/googlefonts/noto-emoji at b3e3051, Apache-2.0 by its README, "
-        "OFL 1.1 by its LICENSE) and 1,591 EmojiTwo emoji (github.com/EmojiTwo/emojitwo at 311eff5, "
-        "CC BY 4.0, art by the EmojiTwo contributors), English names and keywords of Unicode CLDR "
-        "(Unicode-3.0). 146 of the 3,185 emoji are held out; 80 of those are skin tones or the like "
-        "of emoji that are not."
+        "2,918 Noto emoji (github.com/googlefonts/noto-emoji at b3e3051, Apache-2.0 by its "
+        "README, OFL 1.1 by its LICENSE) and 1,591 EmojiTwo emoji (github.com/EmojiTwo/emojitwo "
+        "at 311eff5, CC BY 4.0, art by the EmojiTwo contributors) with English names and keywords "
+        "of Unicode CLDR (Unicode-3.0). 146 of the 3,185 emoji are held out; 80 of those are "
+        "variants, mostly skin tones, of emoji that are trained on."
     ),
     licence=(
         "Apache-2.0 for the weights. EmojiTwo art is CC BY 4.0: credit 'EmojiTwo contributors, "

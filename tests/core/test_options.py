@@ -23,7 +23,8 @@ def test_defaults_and_given_values() -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(OptionError, match="'step'. Did you mean 'steps'.*hint, sampler, scale, steps"):
+    message = "'step'. Did you mean 'steps'.*hint, sampler, scale, steps"
+    with pytest.raises(OptionError, match=message):
         resolve_options(OPTIONS, {"step": 3})
 
 

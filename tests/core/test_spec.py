@@ -25,7 +25,8 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_a_codec_that_does_not_fit_the_model_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"The model expects latents \(3, 8, 8\); it gives \(80, T\)"):
+    message = r"The model expects latents \(3, 8, 8\); it gives \(80, T\)"
+    with pytest.raises(SpecError, match=message):
         IMAGE.require(SOUND, by="The model", giver="it")
     tokens = Spec("text", "tokens", ("L",), vocabulary=9)
     with pytest.raises(SpecError, match="works on continuous values; it gives tokens"):

@@ -47,8 +47,15 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_the_loss_falls_and_what_is_needed_is_written(tmp_path: Path) -> None:
     pipe = fit(
-        fresh(), pictures(), output=tmp_path, steps=60, sample_every=30, learning_rate=3e-3,
-        preview=["a red square", "a blue square"], progress=False, **(SMALL | {"batch_size": 12}),
+        fresh(),
+        pictures(),
+        output=tmp_path,
+        steps=60,
+        sample_every=30,
+        learning_rate=3e-3,
+        preview=["a red square", "a blue square"],
+        progress=False,
+        **(SMALL | {"batch_size": 12}),
     )
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in log]
@@ -118,9 +125,22 @@ def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
     with pytest.raises(LoadError, match="learning_rate was 0.001, is now 0.01"):
         fit(
-            fresh(), pictures(), output=tmp_path, progress=False, steps=3,
-            learning_rate=0.01, **SMALL,
+            fresh(),
+            pictures(),
+            output=tmp_path,
+            progress=False,
+            steps=3,
+            learning_rate=0.01,
+            **SMALL,
         )
+
+
+def test_a_run_of_another_pipeline_is_refused(tmp_path: Path) -> None:
+    fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+    other = Pipeline.compose(x="image", family="diffusion", size="debug")
+    images = [(None, x) for _, x in (pictures().pair(i, None) for i in range(4))]
+    with pytest.raises(LoadError, match="of another pipeline"):
+        fit(other, images, output=tmp_path, progress=False, steps=3, **SMALL)
 
 
 def test_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
@@ -129,7 +149,9 @@ def test_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
     assert same(weights(first), weights(again))
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch) -> None:
+def test_a_full_disk_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
     before = {p.name: p.read_bytes() for p in (tmp_path / "checkpoint").iterdir()}
 
@@ -189,7 +211,12 @@ def test_unknown_settings_and_no_pairs(tmp_path: Path) -> None:
 
 def test_bf16_and_tensorboard(tmp_path: Path) -> None:
     fit(
-        fresh(), pictures(), output=tmp_path, progress=False, steps=3, tensorboard=True,
+        fresh(),
+        pictures(),
+        output=tmp_path,
+        progress=False,
+        steps=3,
+        tensorboard=True,
         **(SMALL | {"precision": "bf16"}),
     )
     assert list(tmp_path.rglob("events.out.tfevents*"))

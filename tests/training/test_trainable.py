@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmgen.families import diffusion
 from mmgen.core.nothing import Nothing
+from mmgen.families import diffusion
 from mmgen.modalities.image import Latents
 from mmgen.nn.autoencoder import Autoencoder
 from mmgen.pipeline import Pipeline
@@ -27,8 +27,12 @@ def test_an_autoencoder_then_diffusion_on_its_latents(tmp_path: Path) -> None:
         image[y : y + 8, x : x + 8] = rng.integers(0, 255, 3)
         pairs.append((None, image))
     trained = fit(
-        Autoencoding(Autoencoder.debug(), size=16), pairs, output=tmp_path / "a", steps=120,
-        learning_rate=3e-3, **SETTINGS,
+        Autoencoding(Autoencoder.debug(), size=16),
+        pairs,
+        output=tmp_path / "a",
+        steps=120,
+        learning_rate=3e-3,
+        **SETTINGS,
     )
     codec = Latents(trained.autoencoder.eval(), size=16)
     pixels = codec.prepare([x for _, x in pairs])
@@ -42,5 +46,7 @@ def test_an_autoencoder_then_diffusion_on_its_latents(tmp_path: Path) -> None:
     pipe = Pipeline(encoder=nothing, model=model, codec=codec)
     frozen = [p.clone() for p in codec.autoencoder.parameters()]
     fit(pipe, pairs, output=tmp_path / "b", steps=3, **SETTINGS)
-    assert all(torch.equal(a, b) for a, b in zip(frozen, codec.autoencoder.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(frozen, codec.autoencoder.parameters(), strict=True)
+    )
     assert pipe(seed=0).size == (16, 16)

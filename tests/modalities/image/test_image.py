@@ -83,7 +83,9 @@ def test_an_absurdly_large_image_is_refused() -> None:
         images.load(buffer.getvalue())
 
 
-SCALARS = st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=9), st.binary(max_size=9))
+SCALARS = st.one_of(
+    st.none(), st.integers(), st.floats(), st.text(max_size=9), st.binary(max_size=9)
+)
 ARRAYS = st.lists(st.integers(0, 9), min_size=0, max_size=4).flatmap(
     lambda shape: st.sampled_from(["u1", "f4", "i8", "?"]).map(lambda d: np.ones(shape, d))
 )
@@ -107,8 +109,9 @@ def test_pixels_lose_nothing(seed: int, noisy: bool) -> None:
     codec.fit([PICTURE])
     tensors = codec.prepare([np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)])
     generator = torch.Generator().manual_seed(seed) if noisy else None
-    assert torch.equal(codec.decode(codec.encode(tensors, generator=generator))["pixels"],
-                       tensors["pixels"])
+    assert torch.equal(
+        codec.decode(codec.encode(tensors, generator=generator))["pixels"], tensors["pixels"]
+    )
 
 
 def test_statistics_standardise() -> None:
@@ -122,9 +125,10 @@ def test_statistics_standardise() -> None:
 def test_log_volume_is_that_of_the_map() -> None:
     codec = Pixels.debug()
     tensors = codec.prepare([PICTURE])
-    step = codec.encode({"pixels": torch.ones(1, 3, 8, 8)}).z - codec.encode(
-        {"pixels": torch.zeros(1, 3, 8, 8)}
-    ).z
+    step = (
+        codec.encode({"pixels": torch.ones(1, 3, 8, 8)}).z
+        - codec.encode({"pixels": torch.zeros(1, 3, 8, 8)}).z
+    )
     assert torch.allclose(codec.log_volume(tensors), step.log().sum(), rtol=1e-5)
 
 

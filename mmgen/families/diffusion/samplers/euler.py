@@ -16,8 +16,7 @@ __all__ = ["Euler"]
 class Euler(Sampler):
     """z_s = z_t + (s - t) v(z_t, t): order 1.
 
-    The velocity is v = alpha' x_0 + sigma' (z - alpha x_0) / sigma. On the straight path this is
-    DDIM.
+    On the straight path this is DDIM.
 
     Source: Denoising Diffusion Implicit Models (Song et al., 2020), Eq. 12, arXiv:2010.02502
     """
@@ -32,11 +31,8 @@ class Euler(Sampler):
         generators: Generators,
         on_step: Callable[[int], None],
     ) -> Tensor:
-        before = times[:-1]
-        growth = path.sigma_slope(before) / path.sigma(before)
-        pull = path.alpha_slope(before) - path.alpha(before) * growth
-        keep, add = (1 + times.diff() * growth).tolist(), (times.diff() * pull).tolist()
-        for i in range(len(keep)):
-            z = (z * keep[i]).add_(denoise(z, times[i]), alpha=add[i])
+        for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+            x_0 = denoise(z, t)
+            z = z + float(s - t) * path.velocity(x_0, path.noise_of(z, x_0, t), t)
             on_step(i + 1)
         return z
