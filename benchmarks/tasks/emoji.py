@@ -47,7 +47,9 @@ __all__ = ["main"]
 PROTOCOL = 1
 ITEM_SEED = 20_262
 CLASSIFIER_SEED = 20_263
-CLASSIFIER_STEPS = 900
+CLASSIFIER_STEPS = 1200
+_WIDTHS = (24, 48, 96, 192)
+_LEARNING_RATE = 4e-3
 _BATCH = 64
 _SHIFT = 4
 _SIDE = emoji.SIZE
@@ -149,10 +151,10 @@ class _Judge:
         weights = shares.reciprocal() / len(self.groups)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(CLASSIFIER_SEED)
-            self.network = ConvClassifier(3, num_classes=len(self.groups))
+            self.network = ConvClassifier(3, num_classes=len(self.groups), widths=_WIDTHS)
         g = torch.Generator().manual_seed(CLASSIFIER_SEED)
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-3, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+        optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=0.05)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps)
         for step in range(steps):
             rows = torch.multinomial(chance, _BATCH, replacement=True, generator=g)
             with torch.autocast("cpu", torch.bfloat16):

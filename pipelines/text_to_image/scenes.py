@@ -30,7 +30,7 @@ CARD = Card(
 )
 
 TRAINING = {
-    "steps": 9_000,
+    "steps": 7_500,
     "batch_size": 32,
     "learning_rate": 1e-3,
     "warmup": 300,
