@@ -118,6 +118,18 @@ def test_log_prob_is_a_record(scenes_pipe: Pipeline) -> None:
     assert torch.equal(found.nats, again.nats)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_lower_precision_gives_nearly_the_same(
+    scenes_pipe: Pipeline, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    saved = scenes_pipe.save_pretrained(tmp_path / "saved")
+    low = Pipeline.from_pretrained(saved, dtype=dtype)
+    assert next(low.model.parameters()).dtype == dtype
+    a, b = (np.asarray(p("a green star", seed=0), int) for p in (scenes_pipe, low))
+    assert np.abs(a - b).mean() < 8
+    assert low.codec.std.dtype == torch.float32
+
+
 def test_parts_that_do_not_fit_are_refused_when_built(scenes_pipe: Pipeline) -> None:
     with pytest.raises(SpecError, match=r"expects latents \(3, 16, 16\).*gives \(3, 8, 8\)"):
         Pipeline(encoder=scenes_pipe.encoder, model=scenes_pipe.model, codec=Pixels.debug())

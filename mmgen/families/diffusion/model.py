@@ -135,8 +135,9 @@ class Diffusion(Model):
         )
 
     def denoise(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
-        """E[x_0 | z_t, c] for z_t (B, *event) at times t (B,)."""
-        prediction = self.network(z_t, t.to(z_t.device, torch.float32), c)
+        """E[x_0 | z_t, c] for z_t (B, *event) at times t (B,), in the precision of z_t."""
+        own = next(self.network.parameters()).dtype
+        prediction = self.network(z_t.to(own), t.to(z_t.device, torch.float32), c).to(z_t.dtype)
         return self.path.data_of(z_t, prediction, t, target=self.target)
 
     def loss(
