@@ -28,7 +28,7 @@ class Subject:
     Args:
         name: A recipe, or a saved folder.
         pipe: The pipeline.
-        weights: "trained", "fresh" where the recipe ships none, or "debug".
+        weights: "saved" (shipped, or in a folder), "fresh" where there are none, or "debug".
         chosen: Options of sampling that are not left at their defaults.
     """
 
@@ -47,7 +47,7 @@ class Subject:
         if quick:
             return cls(name, Pipeline.debug(name), "debug", {"num_inference_steps": 4})
         try:
-            return cls(name, Pipeline.from_pretrained(name), "trained")
+            return cls(name, Pipeline.from_pretrained(name), "saved")
         except LoadError:
             # A folder or shipped weights that are there and broken are an error.
             if os.path.isdir(name) or hub.find_recipe(name).weights.is_file():

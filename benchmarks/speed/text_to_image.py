@@ -274,8 +274,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores = run(subject, references, repeats=repeats, side=256 if args.quick else 1024)
     scores["parameters"] = _parameters(subject, references)
     scores["peak_memory_mb"] = None if args.quick else _memory(subject, references)
-    trained = subject.weights == "trained"
-    scores["command"] = _command(args.pipeline, min(repeats, 3)) if trained else None
+    saved = subject.weights == "saved"
+    scores["command"] = _command(args.pipeline, min(repeats, 3)) if saved else None
     # Nothing is asked of a tiny network.
     scores["bars"] = {} if args.quick else _bars(scores)
     path = write_result(
