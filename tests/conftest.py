@@ -25,5 +25,5 @@ def scenes_pipe() -> Pipeline:
     pipe = Pipeline.debug("text-to-image:scenes")
     with torch.no_grad():
         for parameter in pipe.parts.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            parameter.add_(0.02 * torch.randn_like(parameter))
     return pipe

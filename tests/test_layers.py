@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -90,3 +91,13 @@ def test_recipes_import_nothing_from_each_other() -> None:
 def test_no_folder_of_odds_and_ends() -> None:
     names = {p.stem for p in (ROOT / "mmgen").rglob("*")}
     assert not names & {"utils", "util", "helpers", "common", "tools"}
+
+
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join((name, *file.parent.relative_to(ROOT / folder).parts))
+        for name, folder in (("mmgen", "mmgen"), ("mmgen_pipelines", "pipelines"))
+        for file in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(listed) == found

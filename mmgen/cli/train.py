@@ -84,6 +84,7 @@ def _fit(
     ship: bool,
 ) -> Path:
     import torch
+    from accelerate import PartialState
 
     from mmgen.pipeline import Pipeline
     from mmgen.training import TrainSettings, fit
@@ -103,9 +104,12 @@ def _fit(
     if done is not None:
         typer.echo(f"Going on from step {done} of the checkpoint there.")
     fit(pipe, module.pairs("train"), output=output, preview=module.PREVIEW, **chosen)
-    saved = pipe.to("cpu").save_pretrained(output / "pipeline")
-    if ship:
-        hub.write_shipped(recipe, pipe.parts)
+    saved = output / "pipeline"
+    # Under torchrun or accelerate launch, one process of several writes.
+    if PartialState().is_main_process:
+        pipe.to("cpu").save_pretrained(saved)
+        if ship:
+            hub.write_shipped(recipe, pipe.parts)
     return saved
 
 

@@ -30,7 +30,7 @@ CARD = Card(
 )
 
 TRAINING = {
-    "steps": 7_500,
+    "steps": 8_200,
     "batch_size": 32,
     "learning_rate": 1e-3,
     "warmup": 300,
