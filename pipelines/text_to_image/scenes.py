@@ -30,7 +30,7 @@ CARD = Card(
 )
 
 TRAINING = {
-    "steps": 8_200,
+    "steps": 6_900,
     "batch_size": 32,
     "learning_rate": 1e-3,
     "warmup": 300,
