@@ -230,7 +230,7 @@ class _Run:
             values = self.pipe(self.preview, seed=0)
         self.pipe.parts.train()
         kind = modality(self.pipe.codec.spec.modality)
-        titles = [str(y) for y in self.preview]
+        titles = [", ".join(y.values()) if isinstance(y, Mapping) else str(y) for y in self.preview]
         kind.save_many(values, self.output / f"samples_{done:07d}{kind.SUFFIXES[0]}", titles)
 
     def _set_learning_rate(self, done: int) -> None:

@@ -61,7 +61,15 @@ CARD = Card(
         "emojitwo.github.io, CC BY 4.0' where samples are shown."
     ),
     parameters=4_918_960,
-    limits="Draws what it was shown and near variations; no scenes, no writing.",
+    trained=(
+        "On two CPU cores, 108,800 pairs (1,700 steps of batch 64, average of 0.998, warm-up of "
+        "150) in about 18 minutes, where the recipe asks for two hours."
+    ),
+    scores={"held-out captions filed under the right group": "@@"},
+    limits=(
+        "Undertrained: blobs in the right colours and outlines, seldom a thing one would name. "
+        "No scenes, no writing."
+    ),
 )
 
 # An epoch is a power of two so that the pairs which the vocabulary is taken from are exactly one
@@ -69,8 +77,8 @@ CARD = Card(
 _EPOCH = 2**13
 
 TRAINING = {
-    "steps": 9_000,
-    "batch_size": 32,
+    "steps": 12_000,
+    "batch_size": 64,
     "learning_rate": 1e-3,
     "warmup": 300,
     "statistics_from": _EPOCH,

@@ -27,11 +27,22 @@ CARD = Card(
     data="mmgen.simulators.scenes: drawn by a program, endless, no licence needed.",
     licence="Apache-2.0",
     parameters=4_721_968,
+    trained=(
+        "On two CPU cores, 345,600 pairs in about 75 minutes, which is too few, and not by this "
+        "recipe throughout: steps 1 to 2,500 of batch 32 predicted velocity, the first 2,000 of "
+        "them at times with logits around 0.5; steps 2,501 to 3,000 of batch 32 and 3,001 to 6,900 "
+        "of batch 64 are as in the recipe, with a cosine that ended at 6,900."
+    ),
+    scores={"captions satisfied": "@@"},
+    limits=(
+        "Undertrained: colours, backgrounds and rough places follow the caption, shapes are "
+        "blurred, and things are doubled or left out. Knows the 69 words of its grammar."
+    ),
 )
 
 TRAINING = {
-    "steps": 6_900,
-    "batch_size": 32,
+    "steps": 12_000,
+    "batch_size": 64,
     "learning_rate": 1e-3,
     "warmup": 300,
 }
