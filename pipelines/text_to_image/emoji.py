@@ -65,7 +65,15 @@ CARD = Card(
         "On two CPU cores, 108,800 pairs (1,700 steps of batch 64, average of 0.998, warm-up of "
         "150) in about 18 minutes, where the recipe asks for two hours."
     ),
-    scores={"held-out captions filed under the right group": "@@"},
+    scores={
+        "held-out captions filed under the right group": (
+            "45.4 % (64 of 141, 95 % interval 37.4 to 53.6); real pictures 70.9 % (63.0 to 77.8), "
+            "samples of other captions 27.7 %; benchmarks.tasks.emoji"
+        ),
+        "held-out captions of emoji with no trained variant": (
+            "16.7 % (11 of 66, 9.6 to 27.4); real 51.5 %, other captions 9.1 %"
+        ),
+    },
     limits=(
         "Undertrained: blobs in the right colours and outlines, seldom a thing one would name. "
         "No scenes, no writing."
