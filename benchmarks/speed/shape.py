@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from mmgen.nn.dit import DiffusionTransformer
+from mmgen.nn.grid import GridTransformer
 from mmgen.nn.residual import Downsample
 from mmgen.nn.unet import UNet
 
@@ -59,7 +59,7 @@ class Shape:
         """That of a network.
 
         Args:
-            network: A UNet or a DiffusionTransformer.
+            network: A UNet or a GridTransformer.
             kind: "unet" or "pixart".
             common: size, num_tokens, num_steps and guidance_scale.
         """
@@ -67,7 +67,7 @@ class Shape:
         if kind == "unet":
             own |= {"factor": network.patch_size, "patch_size": 1, **_NO_PIXART, **_levels(network)}
             return cls(**own)
-        if isinstance(network, DiffusionTransformer):
+        if isinstance(network, GridTransformer):
             blocks = network.transformer.blocks
             tokens_a_side = common["size"] // network.patch_size
             own |= {"dim": network.embed.out_features, "depth": len(blocks)}

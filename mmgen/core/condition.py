@@ -22,6 +22,7 @@ class Condition:
         mask: Which tokens are there (B, L), boolean, or None for all of them.
         vector: One vector per example (B, D), or None.
         null: The condition that stands for "not given" in guidance, of the same batch, or None.
+        lengths: How long the latent is or shall be (B,), where that varies and is known, or None.
     """
 
     batch: int
@@ -29,6 +30,7 @@ class Condition:
     mask: Tensor | None = None
     vector: Tensor | None = None
     null: Condition | None = None
+    lengths: Tensor | None = None
 
     def select(self, index: Tensor) -> Condition:
         """The examples of the batch that `index` (M,) names, in its order."""
@@ -37,7 +39,8 @@ class Condition:
             return None if x is None else x.index_select(0, index.to(x.device))
 
         null = None if self.null is None else self.null.select(index)
-        return Condition(len(index), pick(self.tokens), pick(self.mask), pick(self.vector), null)
+        tokens, mask, vector = pick(self.tokens), pick(self.mask), pick(self.vector)
+        return Condition(len(index), tokens, mask, vector, null, pick(self.lengths))
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Condition:
         """The same condition on another device, its real parts in another precision."""
@@ -48,11 +51,17 @@ class Condition:
             return x.to(device, dtype if x.is_floating_point() else None)
 
         null = None if self.null is None else self.null.to(device, dtype)
-        return Condition(self.batch, move(self.tokens), move(self.mask), move(self.vector), null)
+        tokens, mask, vector = move(self.tokens), move(self.mask), move(self.vector)
+        return Condition(self.batch, tokens, mask, vector, null, move(self.lengths))
 
     def with_null(self, null: Condition) -> Condition:
         """The same condition, guided away from `null`."""
         return replace(self, null=null)
+
+    def with_lengths(self, lengths: Tensor | None) -> Condition:
+        """The same condition, for latents of these lengths (B,)."""
+        null = None if self.null is None else self.null.with_lengths(lengths)
+        return replace(self, lengths=lengths, null=null)
 
     @staticmethod
     def stack(conditions: Sequence[Condition]) -> Condition:
@@ -60,12 +69,14 @@ class Condition:
         batch = sum(c.batch for c in conditions)
         vectors = [c.vector for c in conditions]
         vector = None if vectors[0] is None else torch.cat(vectors)
+        known = [c.lengths for c in conditions]
+        lengths = None if known[0] is None else torch.cat(known)
         if conditions[0].tokens is None:
-            return Condition(batch, vector=vector)
+            return Condition(batch, vector=vector, lengths=lengths)
         length = max(c.tokens.shape[1] for c in conditions)
         tokens = torch.cat([_pad(c.tokens, length) for c in conditions])
         mask = torch.cat([_pad(_full_mask(c), length) for c in conditions])
-        return Condition(batch, tokens, mask, vector)
+        return Condition(batch, tokens, mask, vector, lengths=lengths)
 
     @staticmethod
     def join(parts: Sequence[Condition]) -> Condition:

@@ -18,11 +18,14 @@ class Spec:
     Args:
         modality: "text", "image", "audio", "video", "actions", "molecule", "label" or "properties".
         kind: "continuous" for real numbers, "tokens" for integers below `vocabulary`.
-        shape: Event shape. An integer is fixed, a letter names a size that varies.
+        shape: Event shape. An integer is fixed, a letter names a size that varies. Its rank tells
+            the layout: continuous (K,) numbers, (T, F) a sequence of feature vectors, (C, H, W) an
+            image, (T, C, H, W) a film; tokens (L,). What varies is the first axis.
         low: Least value of the decoded signal, if it has one.
         high: Greatest value of the decoded signal, if it has one.
         vocabulary: Number of tokens, for `kind="tokens"`.
         units: Unit of the values (Hz, frames/s, rad), if they have one.
+        max_length: Greatest size of an axis that varies.
     """
 
     modality: str
@@ -32,12 +35,20 @@ class Spec:
     high: float | None = None
     vocabulary: int | None = None
     units: str | None = None
+    max_length: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("continuous", "tokens"):
             raise SpecError(f"kind is 'continuous' or 'tokens', not {self.kind!r}.")
         if (self.kind == "tokens") != (self.vocabulary is not None):
             raise SpecError("A vocabulary is given for tokens, and only for tokens.")
+        if self.varies != (self.max_length is not None):
+            raise SpecError("A greatest length is given for a size that varies, and only for one.")
+
+    @property
+    def varies(self) -> bool:
+        """Whether events differ in length."""
+        return any(isinstance(size, str) for size in self.shape)
 
     @property
     def event_dims(self) -> int:

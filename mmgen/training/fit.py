@@ -31,6 +31,7 @@ from mmgen.core.errors import MissingDependency
 from mmgen.modalities import modality
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.ema import WeightAverage
+from mmgen.training.muon import Muon, hidden_matrices
 from mmgen.training.pairs import ListedPairs, Pairs, batch_at
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
@@ -132,13 +133,9 @@ class _Run:
             _start_tensorboard(self.accelerator)
         self._fit_statistics()
         step = _Step(pipe)
-        self.optimizer = torch.optim.AdamW(
-            _groups(step, settings.weight_decay),
-            lr=settings.learning_rate,
-            betas=(0.9, settings.beta2),
-            fused=True,
+        self.step, self.optimizer = self.accelerator.prepare(
+            step, _optimizer(step, settings, self.accelerator.mixed_precision)
         )
-        self.step, self.optimizer = self.accelerator.prepare(step, self.optimizer)
         self.bare = self.accelerator.unwrap_model(self.step)
         self.average = WeightAverage(self.bare, decay=settings.ema)
         if settings.compile:
@@ -265,12 +262,21 @@ class _Run:
         )
 
 
-def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+def _optimizer(module: nn.Module, settings: TrainSettings, precision: str) -> torch.optim.Optimizer:
+    matrices = hidden_matrices(module) if settings.optimizer == "muon" else []
+    hidden = {id(p) for p in matrices}
+    rest = [p for p in module.parameters() if p.requires_grad and id(p) not in hidden]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    rates = {"lr": settings.learning_rate, "betas": (0.9, settings.beta2)}
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=True, **rates)
+    groups = [{**group, "orthogonal": False} for group in groups]
+    groups.append({"params": matrices, "weight_decay": settings.weight_decay, "orthogonal": True})
+    brief = torch.bfloat16 if precision == "bf16" else torch.float32
+    return Muon(groups, precision=brief, **rates)
 
 
 def _compile(part: nn.Module) -> None:

@@ -18,7 +18,7 @@ from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.diffusion import Diffusion
 from mmgen.guidance import ClassifierFreeGuidance
-from mmgen.nn.dit import DiffusionTransformer
+from mmgen.nn.grid import GridTransformer
 
 SPEC = Spec("image", "continuous", (3, 8, 8))
 
@@ -38,7 +38,7 @@ class _Counting(nn.Module):
 
 def _model(**choices: float) -> ClassifierFreeGuidance:
     torch.manual_seed(0)
-    network = DiffusionTransformer.debug(condition=ConditionSpec(token_dim=4, vector_dim=6)).eval()
+    network = GridTransformer.debug(condition=ConditionSpec(token_dim=4, vector_dim=6)).eval()
     for parameter in network.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))
     diffusion = Diffusion(_Counting(network), spec=SPEC, num_inference_steps=5)

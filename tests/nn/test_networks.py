@@ -18,6 +18,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.spec import ConditionSpec
 from mmgen.nn.autoencoder import Autoencoder
+from mmgen.nn.grid import GridTransformer
 from mmgen.nn.transformer import Transformer, grid_positions
 from mmgen.nn.unet import UNet
 
@@ -156,7 +157,7 @@ class TestContract:
 
 def test_networks_are_found() -> None:
     names = {network.__name__ for network in _networks()}
-    assert names >= {"Autoencoder", "DiffusionTransformer", "Transformer", "UNet"}
+    assert names >= {"Autoencoder", "GridTransformer", "Transformer", "UNet"}
 
 
 @pytest.fixture
@@ -293,3 +294,29 @@ def test_autoencoder_loss_is_error_plus_divergence() -> None:
     kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0))
     expected = error + 2 * kl.flatten(1).sum(1) / (3 * 8 * 8)
     assert torch.allclose(both, expected, atol=1e-5)
+
+
+LAYOUTS = {"numbers": (5,), "sequence": (6, 3), "image": (3, 8, 8), "film": (4, 3, 8, 8)}
+
+
+@pytest.mark.parametrize("shape", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_grid_transformer_keeps_every_layout(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network = GridTransformer.debug(shape=shape)
+    z, t = torch.randn(2, *shape), torch.rand(2)
+    assert network(z, t, Condition(2)).shape == z.shape
+    for axis in range(1, z.ndim):
+        moved = network(z.roll(1, axis), t, Condition(2)).roll(-1, axis)
+        assert (moved - network(z, t, Condition(2))).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("shape", [LAYOUTS["sequence"], LAYOUTS["film"]], ids=["sequence", "film"])
+def test_a_grid_transformer_ignores_what_lies_beyond_the_length(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network = GridTransformer.debug(shape=shape)
+    z, t = torch.randn(2, *shape), torch.rand(2)
+    c = Condition(2).with_lengths(torch.tensor([3, 2]))
+    padded = network(z, t, c)
+    for i, length in enumerate((3, 2)):
+        alone = network(z[i : i + 1, :length], t[i : i + 1], Condition(1))
+        assert (padded[i, :length] - alone[0]).abs().max() < 1e-5

@@ -3,7 +3,7 @@
 from mmgen.core.model import Model
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.diffusion.model import Diffusion
-from mmgen.nn.dit import DiffusionTransformer
+from mmgen.nn.grid import GridTransformer
 
 __all__ = ["Diffusion", "model"]
 
@@ -16,8 +16,8 @@ def model(spec: Spec, condition: ConditionSpec, size: str) -> Model:
     """
     widths = {"debug": (32, 2, 2), "small": (192, 4, 4)}
     dim, depth, num_heads = widths[size]
-    network = DiffusionTransformer(
-        int(spec.shape[0]),
+    network = GridTransformer(
+        spec.shape,
         patch_size=4,
         dim=dim,
         depth=depth,

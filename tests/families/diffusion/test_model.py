@@ -19,7 +19,7 @@ from mmgen.families.diffusion import Diffusion
 from mmgen.families.diffusion.path import TARGETS, GaussianPath
 from mmgen.families.diffusion.samplers import SAMPLERS
 from mmgen.families.diffusion.times import UniformTimes
-from mmgen.nn.dit import DiffusionTransformer
+from mmgen.nn.grid import GridTransformer
 from mmgen.nn.mlp import ConditionalMLP
 
 VECTOR = Spec("properties", "continuous", (2,))
@@ -91,7 +91,7 @@ def test_one_batch_is_learnt(target: str) -> None:
     ("network", "spec"),
     [
         (ConditionalMLP.debug(condition=ConditionSpec(vector_dim=3)), VECTOR),
-        (DiffusionTransformer.debug(condition=ConditionSpec(4, 3)), IMAGE),
+        (GridTransformer.debug(condition=ConditionSpec(4, 3)), IMAGE),
     ],
     ids=["mlp", "transformer"],
 )

@@ -18,7 +18,7 @@ from mmgen.families.diffusion import Diffusion
 from mmgen.families.diffusion.path import GaussianPath, Straight
 from mmgen.families.diffusion.samplers import SAMPLERS, Ancestral, Heun, Sampler
 from mmgen.families.diffusion.times import step_times
-from mmgen.nn.dit import DiffusionTransformer
+from mmgen.nn.grid import GridTransformer
 
 
 def _start(count: int = 64, num_dims: int = 2) -> Tensor:
@@ -144,7 +144,7 @@ def test_samplers_leave_their_start_alone(plane: Any, name: str) -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_sample_of_a_batch_is_the_sample_alone(name: str) -> None:
     torch.manual_seed(0)
-    network = DiffusionTransformer.debug(condition=ConditionSpec(vector_dim=4)).eval()
+    network = GridTransformer.debug(condition=ConditionSpec(vector_dim=4)).eval()
     for parameter in network.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))
     model = Diffusion(network, spec=Spec("image", "continuous", (3, 8, 8)))
