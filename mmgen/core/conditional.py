@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -12,7 +12,16 @@ from torch import Tensor
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 
-__all__ = ["Conditional", "LogProb", "Progress", "Tractable"]
+__all__ = [
+    "Completable",
+    "Conditional",
+    "Invertible",
+    "LogProb",
+    "Progress",
+    "Searchable",
+    "Streaming",
+    "Tractable",
+]
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
@@ -81,4 +90,67 @@ class Tractable(Conditional):
 
         Returns:
             nats of shape (B,).
+        """
+
+
+class Searchable(Tractable):
+    """A conditional whose likeliest values can be looked for."""
+
+    @abstractmethod
+    def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
+        """The likeliest latents that a beam search finds, likeliest first.
+
+        Args:
+            num_best: N, at most `num_beams`.
+            num_beams: Width of the beam.
+
+        Returns:
+            Latents (N, B, *event), and log p of each in nats (N, B).
+        """
+
+
+class Streaming(Conditional):
+    """A conditional whose samples grow from the front, and can be had while they do."""
+
+    @abstractmethod
+    def stream(self, generators: Generators | None = None) -> Iterator[Latent]:
+        """One sample of each condition, piece by piece.
+
+        Args:
+            generators: Shape (1, B); fresh ones if None.
+
+        Yields:
+            What has been drawn so far, (B, *event) with its lengths. The last one is what `sample`
+            gives for the same generators.
+        """
+
+
+class Invertible(Conditional):
+    """A conditional with a code for every latent."""
+
+    @abstractmethod
+    def encode(self, latent: Latent) -> Tensor:
+        """z (B, *event), one for each condition, to codes (B, *code), about standard normal."""
+
+    @abstractmethod
+    def decode(self, code: Tensor) -> Latent:
+        """Codes (B, *code) back to latents (B, *event)."""
+
+
+class Completable(Conditional):
+    """A conditional that draws the rest of a latent given a part of it."""
+
+    @abstractmethod
+    def completing(self, known: Latent, mask: Tensor) -> Conditional:
+        """P(Z | c, Z[mask] = known[mask]).
+
+        Samples hold the known entries unchanged, to the last bit.
+
+        Args:
+            known: z (B, *event), one for each condition. What it holds where the mask is false has
+                no influence.
+            mask: Boolean (B, *event), true where z is known.
+
+        Raises:
+            SpecError: If this family cannot complete what the mask leaves open.
         """
