@@ -52,7 +52,9 @@ class Pixels(Lossless):
         x = self.prepare(values)["pixels"].double() / 128 - 1
         self.mean.copy_(x.mean((0, 2, 3))[:, None, None])
         # One scale for all channels keeps the colours' directions.
-        self.std.fill_(float((x - self.mean).square().mean().sqrt()))
+        spread = float((x - self.mean).square().mean().sqrt())
+        # One grey value of 256 where all images are one colour, which nothing could be divided by.
+        self.std.fill_(max(spread, 1 / 128))
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         return {"pixels": load_batch(values, size=self.size)}

@@ -156,3 +156,12 @@ def test_a_grid_holds_every_image() -> None:
     values = [Image.new("RGB", (8, 8), (i, 0, 0)) for i in range(10, 15)]
     sheet = np.asarray(images.grid(values, ["some words"] * 5))
     assert all((sheet[:, :, 0] == i).any() for i in range(10, 15))
+
+
+def test_pixels_of_one_colour_have_a_finite_scale() -> None:
+    codec = Pixels(8)
+    black = np.zeros((8, 8, 3), np.uint8)
+    codec.fit([black, black])
+    z = codec.encode(codec.prepare([black])).z
+    assert torch.isfinite(z).all()
+    assert np.array_equal(codec.present(codec.decode(Latent(z)))[0], black)
