@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmgen.nn.cache import KeyValueCache, Memory
+
 __all__ = ["Transformer", "grid_positions"]
 
 
@@ -56,6 +58,7 @@ class Transformer(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
+        self.causal = causal
         self.rotary = Rotary(dim // num_heads, num_axes=num_axes)
         hidden = 8 * round(dim * mlp_ratio / 8)
         self.modulation = nn.Linear(dim, 6 * dim) if modulated else None
@@ -98,14 +101,58 @@ class Transformer(nn.Module):
             Features (B, L, D), not normalised.
         """
         rotation = self.rotary(positions_LA)
-        shared = None
-        if self.modulation is not None:
-            shared = self.modulation(F.silu(modulation_BD)).unflatten(-1, (6, 1, -1))
+        shared = self._shared(modulation_BD)
         mask = None if mask_BL is None else mask_BL[:, None, None, :]
         tokens_mask = None if tokens_mask_BM is None else tokens_mask_BM[:, None, None, :]
         for block in self.blocks:
             x_BLD = block(x_BLD, rotation, mask, shared, tokens_BMD, tokens_mask)
         return x_BLD
+
+    def extend(
+        self,
+        x_BLD: Tensor,
+        positions_LA: Tensor,
+        cache: KeyValueCache,
+        *,
+        modulation_BD: Tensor | None = None,
+        tokens_BMD: Tensor | None = None,
+        tokens_mask_BM: Tensor | None = None,
+    ) -> Tensor:
+        """Transform the next tokens of a sequence whose earlier ones the cache holds.
+
+        Equals `forward` on the whole sequence, at its last places. The condition is the same in
+        every call; its tokens are looked at in the first.
+
+        Args:
+            x_BLD: Embedded tokens that come next.
+            positions_LA: Their coordinates.
+            cache: A fresh `KeyValueCache`, or that of the call before. It takes these tokens up.
+            modulation_BD: As in `forward`.
+            tokens_BMD: As in `forward`.
+            tokens_mask_BM: As in `forward`.
+
+        Returns:
+            Features (B, L, D) of these tokens, not normalised.
+
+        Raises:
+            ValueError: If the transformer is not causal, so that earlier features would change.
+        """
+        if not self.causal:
+            raise ValueError(
+                "Only a causal transformer can be extended. Build it with causal=True."
+            )
+        rotation = self.rotary(positions_LA)
+        shared = self._shared(modulation_BD)
+        tokens_mask = None if tokens_mask_BM is None else tokens_mask_BM[:, None, None, :]
+        for i, block in enumerate(self.blocks):
+            memories = (cache.own[i], cache.cross[i])
+            x_BLD = block(x_BLD, rotation, None, shared, tokens_BMD, tokens_mask, memories)
+        return x_BLD
+
+    def _shared(self, modulation_BD: Tensor | None) -> Tensor | None:
+        if self.modulation is None:
+            return None
+        return self.modulation(F.silu(modulation_BD)).unflatten(-1, (6, 1, -1))
 
 
 class Rotary(nn.Module):
@@ -156,22 +203,43 @@ class Attention(nn.Module):
         source_BMD: Tensor,
         rotation: tuple[Tensor, Tensor] | None,
         mask: Tensor | None,
+        memory: Memory | None = None,
     ) -> Tensor:
-        heads = (self.num_heads, -1)
-        q_BHLK = self.query(x_BLD).unflatten(-1, heads).transpose(1, 2)
-        k_BHMK, v_BHMK = (
-            self.key_value(source_BMD).unflatten(-1, (2, *heads)).transpose(1, 3).unbind(2)
-        )
-        q_BHLK, k_BHMK = self.query_norm(q_BHLK), self.key_norm(k_BHMK)
+        q_BHLK = self.query_norm(self._heads(self.query(x_BLD)))
         if rotation is not None:
-            q_BHLK, k_BHMK = _rotate(q_BHLK, rotation), _rotate(k_BHMK, rotation)
-        if self.causal and mask is not None:
-            length = x_BLD.shape[1]
-            mask = mask & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+            q_BHLK = _rotate(q_BHLK, rotation)
+        if memory is None:
+            k_BHMK, v_BHMK = self._keys_and_values(source_BMD, rotation)
+        else:
+            # The condition never changes, so cross-attention reads it once.
+            if not (self.cross and memory.length):
+                memory.append(*self._keys_and_values(source_BMD, rotation))
+            k_BHMK, v_BHMK = memory.read()
+        length, total = x_BLD.shape[1], k_BHMK.shape[2]
+        from_start = length == total
+        if self.causal and (mask is not None or 1 < length < total):
+            seen = torch.ones(length, total, dtype=torch.bool, device=x_BLD.device)
+            seen = seen.tril(total - length)
+            mask = seen if mask is None else mask & seen
         y_BHLK = F.scaled_dot_product_attention(
-            q_BHLK, k_BHMK, v_BHMK, attn_mask=mask, is_causal=self.causal and mask is None
+            q_BHLK,
+            k_BHMK,
+            v_BHMK,
+            attn_mask=mask,
+            is_causal=self.causal and mask is None and from_start,
         )
         return self.out(y_BHLK.transpose(1, 2).flatten(2))
+
+    def _heads(self, x_BLD: Tensor) -> Tensor:
+        return x_BLD.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def _keys_and_values(
+        self, source_BMD: Tensor, rotation: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        both = self.key_value(source_BMD).unflatten(-1, (2, self.num_heads, -1))
+        k_BHMK, v_BHMK = both.transpose(1, 3).unbind(2)
+        k_BHMK = self.key_norm(k_BHMK)
+        return (k_BHMK if rotation is None else _rotate(k_BHMK, rotation)), v_BHMK
 
 
 class Block(nn.Module):
@@ -213,16 +281,17 @@ class Block(nn.Module):
         shared: Tensor | None,
         tokens_BMD: Tensor | None,
         tokens_mask: Tensor | None,
+        memories: tuple[Memory | None, Memory | None] = (None, None),
     ) -> Tensor:
         h = self.norm_self(x_BLD)
         if self.table is not None:
             shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = (shared + self.table).unbind(1)
             h = h * (1 + scale) + shift
-        h = self.attention(h, h, rotation, mask)
+        h = self.attention(h, h, rotation, mask, memories[0])
         x_BLD = x_BLD + (h if self.table is None else gate * h)
         if self.cross is not None:
             h = self.norm_cross(x_BLD)
-            x_BLD = x_BLD + self.cross(h, tokens_BMD, None, tokens_mask)
+            x_BLD = x_BLD + self.cross(h, tokens_BMD, None, tokens_mask, memories[1])
         h = self.norm_mlp(x_BLD)
         if self.table is not None:
             h = h * (1 + scale_mlp) + shift_mlp

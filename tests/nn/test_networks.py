@@ -22,7 +22,7 @@ from mmgen.nn.grid import GridTransformer
 from mmgen.nn.transformer import Transformer, grid_positions
 from mmgen.nn.unet import UNet
 
-SIZES = {"B": 3, "L": 7, "M": 5, "D": 32, "C": 3, "H": 16, "W": 24, "A": 2}
+SIZES = {"B": 3, "L": 7, "M": 5, "D": 32, "C": 3, "H": 16, "W": 24, "A": 2, "T": 256}
 CONDITION = ConditionSpec(token_dim=32, vector_dim=32)
 
 
@@ -76,6 +76,8 @@ def _argument(name: str) -> Any:
     stem, _, letters = name.rpartition("_")
     g = torch.Generator().manual_seed(sum(map(ord, name)))
     shape = [SIZES[letter] for letter in letters]
+    if stem == "ids":
+        return torch.randint(7, shape, generator=g)
     if stem.endswith("mask"):
         return torch.arange(shape[1]) < torch.arange(2, shape[0] + 2)[:, None]
     return torch.rand(shape, generator=g) if stem == "t" else torch.randn(shape, generator=g)
@@ -98,8 +100,10 @@ class TestContract:
         module = _build(network)
         arguments = _arguments(module)
         shape = next(iter(arguments.values())).shape
-        # A classifier gives logits; every other network gives what it was given.
+        # Classifiers and networks on tokens give logits; every other one gives what it was given.
         expected = (shape[0], module.num_classes) if hasattr(module, "num_classes") else shape
+        if "ids_BL" in arguments:
+            expected = (*shape, module.num_outputs)
         assert module(**arguments).shape == expected
 
     def test_gradient_reaches_every_parameter(self, network: type[nn.Module]) -> None:

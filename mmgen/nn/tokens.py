@@ -1,0 +1,138 @@
+"""A transformer on tokens: ids to logits.
+
+Shape letters: B batch, L tokens, D features, V outputs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.core.condition import Condition
+from mmgen.core.spec import ConditionSpec
+from mmgen.nn.cache import KeyValueCache
+from mmgen.nn.embedding import GridEmbedding
+from mmgen.nn.transformer import Transformer
+
+__all__ = ["TokenTransformer"]
+
+# Waves of 4 to 4096 tokens: where a token stands, for networks that are given no token to tell.
+_NUM_OCTAVES = 6
+
+
+class TokenTransformer(nn.Module):
+    """Logits at every place of a sequence of token ids, given a condition.
+
+    Condition tokens are attended to, a condition vector modulates. Nothing in the weights fixes a
+    length.
+
+    Args:
+        vocabulary: Number of different ids that come in.
+        num_outputs: V, number of logits; `vocabulary` if not given.
+        dim: D, width.
+        depth: Number of blocks.
+        num_heads: Number of attention heads.
+        condition: Widths of the condition's tokens and vector.
+        causal: Whether a place sees only itself and those before it.
+    """
+
+    boundary = ("embed", "out")
+
+    def __init__(
+        self,
+        vocabulary: int,
+        *,
+        num_outputs: int | None = None,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        condition: ConditionSpec,
+        causal: bool,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.num_outputs = vocabulary if num_outputs is None else num_outputs
+        self.condition = condition
+        self.causal = causal
+        self.embed = nn.Embedding(vocabulary, dim)
+        self.place = GridEmbedding(dim, axes=("time",), num_octaves=_NUM_OCTAVES)
+        self.vector = nn.Linear(condition.vector_dim, dim) if condition.vector_dim else None
+        self.transformer = Transformer(
+            dim,
+            depth=depth,
+            num_heads=num_heads,
+            token_dim=condition.token_dim,
+            modulated=self.vector is not None,
+            causal=causal,
+        )
+        self.norm = nn.LayerNorm(dim, eps=1e-6, bias=False)
+        self.out = nn.Linear(dim, self.num_outputs)
+        nn.init.normal_(self.embed.weight, std=dim**-0.5)
+        nn.init.zeros_(self.out.bias)
+
+    @classmethod
+    def debug(
+        cls,
+        *,
+        vocabulary: int = 7,
+        num_outputs: int | None = None,
+        condition: ConditionSpec | None = None,
+        causal: bool = True,
+    ) -> TokenTransformer:
+        """A tiny one."""
+        return cls(
+            vocabulary,
+            num_outputs=num_outputs,
+            dim=32,
+            depth=2,
+            num_heads=2,
+            condition=condition or ConditionSpec(),
+            causal=causal,
+        )
+
+    def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
+        """Ids (B, L) and their condition to logits (B, L, V)."""
+        x_BLD, positions_LA = self._embedded(ids_BL, 0)
+        x_BLD = self.transformer(
+            x_BLD,
+            positions_LA,
+            modulation_BD=self._modulation(c),
+            tokens_BMD=c.tokens,
+            tokens_mask_BM=c.mask,
+        )
+        return self.out(self.norm(x_BLD))
+
+    def cache(self) -> KeyValueCache:
+        """An empty cache, for `extend`."""
+        return KeyValueCache(len(self.transformer.blocks))
+
+    def extend(self, ids_BL: Tensor, c: Condition, cache: KeyValueCache) -> Tensor:
+        """Logits (B, L, V) of the ids (B, L) that follow those the cache has seen.
+
+        Args:
+            ids_BL: Ids that come next.
+            c: The condition, the same in every call.
+            cache: From `cache`, or from the call before. It takes these ids up.
+
+        Raises:
+            ValueError: If the network is not causal.
+        """
+        x_BLD, positions_LA = self._embedded(ids_BL, cache.length)
+        x_BLD = self.transformer.extend(
+            x_BLD,
+            positions_LA,
+            cache,
+            modulation_BD=self._modulation(c),
+            tokens_BMD=c.tokens,
+            tokens_mask_BM=c.mask,
+        )
+        return self.out(self.norm(x_BLD))
+
+    def _embedded(self, ids_BL: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """Embeddings of ids whose first is at place `start`, and their coordinates."""
+        end = start + ids_BL.shape[1]
+        places_L = torch.arange(start, end, device=ids_BL.device, dtype=torch.float32)
+        return self.embed(ids_BL) + self.place((end,))[start:], places_L[:, None]
+
+    def _modulation(self, c: Condition) -> Tensor | None:
+        return None if self.vector is None else self.vector(c.vector)
