@@ -34,6 +34,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.arguments import asked_options, task_parser
 from benchmarks.sheets import beside, bordered, write_sheet
 from mmgen import Pipeline
 from mmgen.core.composite import CompositeEncoder
@@ -344,20 +345,13 @@ def _table(scores: Mapping[str, Any]) -> str:
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.tasks.emoji", description=__doc__)
-    parser.add_argument("--pipeline", default="text-to-image:emoji")
+    parser = task_parser("emoji", pipeline="text-to-image:emoji", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few captions: does it run?")
-    parser.add_argument("--steps", type=int, help="num_inference_steps")
-    parser.add_argument("--guidance-scale", type=float)
-    parser.add_argument("--seed", type=int, default=0, help="of the samples")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     return parser.parse_args(given)
 
 
 def _options(pipe: Pipeline, chosen: argparse.Namespace) -> dict[str, Any]:
-    asked = {"num_inference_steps": chosen.steps, "guidance_scale": chosen.guidance_scale}
-    asked = {name: value for name, value in asked.items() if value is not None}
+    asked = asked_options(chosen.option, pipe.options())
     if any(option.name == "unknown_words" for option in pipe.options()):
         # A fifth of the held-out names holds a word that no caption of the training set does.
         asked["unknown_words"] = "allow"

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.arguments import asked_options, task_parser
 from benchmarks.sheets import bordered, enlarged, write_sheet
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
@@ -171,14 +172,8 @@ def _sheet(cases: dict[str, list[_Case]], path: Path) -> Path:
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.tasks.scenes", description=__doc__)
-    parser.add_argument("--pipeline", default="text-to-image:scenes")
+    parser = task_parser("scenes", pipeline="text-to-image:scenes", description=__doc__)
     parser.add_argument("--count", type=int, default=500, help="captions of each split")
-    parser.add_argument("--steps", type=int, help="num_inference_steps")
-    parser.add_argument("--guidance-scale", type=float)
-    parser.add_argument("--seed", type=int, default=0, help="of the samples")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     chosen = parser.parse_args(given)
     if chosen.count < 1:
         parser.error(f"--count is at least 1, got {chosen.count}")
@@ -197,8 +192,7 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
     """
     chosen = _arguments(given)
     pipe = pipe or Pipeline.from_pretrained(chosen.pipeline, device=chosen.device)
-    asked = {"num_inference_steps": chosen.steps, "guidance_scale": chosen.guidance_scale}
-    asked = {name: value for name, value in asked.items() if value is not None}
+    asked = asked_options(chosen.option, pipe.options())
     defaults = {o.name: o.default for o in pipe.options()}
     scores, cases = run(pipe, count=chosen.count, seed=chosen.seed, options=asked)
     failed = [(s, case) for s in SPLITS for case in cases[s] if not case.verdict.satisfied]

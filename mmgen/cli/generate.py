@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from mmgen.pipeline import Pipeline
 
 __all__ = ["generate"]
-
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_KINDS = {bool: "true or false", int: "an integer", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -256,26 +252,9 @@ def _typed(given: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any
     """What was given, in the types asked for. Unknown names stay, for the pipeline to refuse."""
     known = {o.name: o for o in options}
     return {
-        name: _parse(known[name], value) if name in known and isinstance(value, str) else value
+        name: known[name].parse(value) if name in known and isinstance(value, str) else value
         for name, value in given.items()
     }
-
-
-def _parse(option: Option, text: str) -> Any:
-    kind = option.kind or type(option.default)
-    # For an object there is no telling: a text is what can be typed.
-    if kind in (str, object):
-        return text
-    if option.optional and text.lower() == "none":
-        return None
-    read: Callable[[str], Any] = {bool: lambda t: _BOOLEANS[t.lower()], int: int, float: float}.get(
-        kind, json.loads
-    )
-    try:
-        return read(text)
-    except (KeyError, ValueError):
-        wanted = _KINDS.get(kind, f"{kind.__name__} written as JSON")
-        raise ValueError(f"{option.name} is {wanted}, got {text!r}.") from None
 
 
 def _print(result: Mapping[str, Any], *, drawn: bool) -> None:

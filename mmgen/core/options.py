@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmgen.core.errors import OptionError, close_names
 
 __all__ = ["Option", "resolve_options"]
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_KINDS = {bool: "true or false", int: "an integer", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,29 @@ class Option:
         if self.maximum is not None and value > self.maximum:
             raise ValueError(f"{self.name} is at most {self.maximum}, got {value}.")
         return value
+
+    def parse(self, text: str) -> Any:
+        """The value that a text means, in the option's own type; not yet checked for its range.
+
+        Raises:
+            ValueError: If it means none.
+        """
+        kind = self.kind or type(self.default)
+        # For an object there is no telling: a text is what can be typed.
+        if kind in (str, object):
+            return text
+        if self.optional and text.lower() == "none":
+            return None
+        readers: dict[type, Callable[[str], Any]] = {
+            bool: lambda t: _BOOLEANS[t.lower()],
+            int: int,
+            float: float,
+        }
+        try:
+            return readers.get(kind, json.loads)(text)
+        except (KeyError, ValueError):
+            wanted = _KINDS.get(kind, f"{kind.__name__} written as JSON")
+            raise ValueError(f"{self.name} is {wanted}, got {text!r}.") from None
 
 
 def resolve_options(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def _record(path: Path, output: Path) -> dict:
 def test_scenes(task: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = Pipeline.debug("text-to-image:scenes").save_pretrained(tmp_path / "tiny")
     output = tmp_path / "results"
-    chosen = ["--pipeline", str(saved), "--count", "6", "--steps", "2", "--guidance-scale", "1"]
+    chosen = ["--pipeline", str(saved), "--count", "6"]
+    chosen += ["--option", "num_inference_steps=2", "--option", "guidance_scale=1"]
     record = _record(task.main([*chosen, "--output", str(output)]), output)
     assert record["settings"]["pipeline"] == "tiny"
     assert record["settings"]["options"]["num_inference_steps"] == 2
@@ -109,7 +110,7 @@ def test_emoji(
 ) -> None:
     pipe = Pipeline.debug("text-to-image:emoji")
     output = tmp_path / "results"
-    chosen = ["--quick", "--steps", "2", "--output", str(output)]
+    chosen = ["--quick", "--option", "num_inference_steps=2", "--output", str(output)]
     record = _record(task.main(chosen, pipe=pipe), output)
     assert record["settings"]["captions"] == {"train": 4, "val": 4}
     assert record["settings"]["captions_val_base_new"] == 2

@@ -37,3 +37,19 @@ def test_any_value_is_taken_in_range_or_refused_by_name(value: object) -> None:
             assert option.name in str(error)
         else:
             assert found is None or option.minimum is None or found >= option.minimum
+
+
+@pytest.mark.parametrize(
+    ("default", "text", "value"),
+    [(3, "7", 7), (0.5, "2", 2.0), (True, "no", False), ("a", "b", "b"), ((), "[1, 2]", [1, 2])],
+)
+def test_a_text_is_read_in_the_type_of_the_option(
+    default: object, text: str, value: object
+) -> None:
+    assert Option("name", default, "help").parse(text) == value
+
+
+def test_a_text_of_another_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="steps is an integer, got 'many'"):
+        Option("steps", 3, "help").parse("many")
+    assert Option("steps", None, "help", optional=True, kind=int).parse("none") is None
