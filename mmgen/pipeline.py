@@ -176,14 +176,18 @@ class Pipeline:
 
     @property
     def needs_statistics(self) -> bool:
-        """Whether the codec has no statistics yet, and so the encoder no vocabulary."""
-        numbers = [b for b in self.codec.buffers() if b.is_floating_point()]
-        return not all(b.isfinite().all() for b in numbers)
+        """Whether the encoder or the codec lacks vocabularies or statistics."""
+        return not (self.encoder.fitted and self.codec.fitted)
 
     def fit_statistics(self, pairs: Sequence[tuple[Any, Any]]) -> None:
-        """Take vocabularies and statistics from pairs (y, x)."""
-        self.encoder.fit([y for y, _ in pairs])
-        self.codec.fit([x for _, x in pairs])
+        """Take from pairs (y, x) the vocabularies and statistics that are not there yet.
+
+        What is there stays: a model that was trained with a vocabulary knows no other.
+        """
+        if not self.encoder.fitted:
+            self.encoder.fit([y for y, _ in pairs])
+        if not self.codec.fitted:
+            self.codec.fit([x for _, x in pairs])
 
     def loss(
         self,

@@ -61,6 +61,14 @@ class Codec(nn.Module, ABC):
         """What decoding can be asked for."""
         return ()
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it has what `fit` takes: no buffer is NaN.
+
+        A codec that keeps what it takes elsewhere than in buffers says so here itself.
+        """
+        return not any(b.isnan().any() for b in self.buffers() if b.is_floating_point())
+
     def fit(self, values: Sequence[Any]) -> None:
         """Take the statistics that the codec needs from examples of X."""
 

@@ -60,6 +60,11 @@ class CompositeEncoder(Encoder):
                     )
         return {name: [row.get(name) for row in rows] for name in self.parts}
 
+    @property
+    def fitted(self) -> bool:
+        """Whether every part has what its `fit` takes."""
+        return all(part.fitted for part in self.parts.values())
+
     def fit(self, values: Sequence[Any]) -> None:
         for name, column in self._columns(values).items():
             self.parts[name].fit([v for v in column if v is not None])

@@ -54,6 +54,14 @@ class Encoder(nn.Module, ABC):
             options: Those that `options` lists, all of them.
         """
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it has what `fit` takes: no buffer is NaN.
+
+        An encoder that keeps what it takes elsewhere than in buffers says so here itself.
+        """
+        return not any(b.isnan().any() for b in self.buffers() if b.is_floating_point())
+
     def fit(self, values: Sequence[Any]) -> None:
         """Take what the encoder needs from examples of Y (a vocabulary, statistics)."""
 

@@ -63,6 +63,11 @@ class TextEncoder(Encoder):
     def spec(self) -> ConditionSpec:
         return ConditionSpec(token_dim=self.dim)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it has a vocabulary."""
+        return self.tokenizer is not None
+
     def fit(self, values: Sequence[Any]) -> None:
         texts = [v for v in values if v is not None]
         self.tokenizer = Tokenizer.train(texts, vocabulary=self.vocabulary)
