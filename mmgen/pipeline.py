@@ -195,6 +195,7 @@ class Pipeline:
         *,
         generator: torch.Generator | None = None,
         condition_dropout: float | None = None,
+        phase: str | None = None,
     ) -> Tensor:
         """Training loss of each pair (B,).
 
@@ -202,12 +203,14 @@ class Pipeline:
             tensors: What `prepare` gave, on the pipeline's device.
             generator: For every draw.
             condition_dropout: In place of the pipeline's own; 0 for validation.
+            phase: Which of the model's phases, if it has some; the first of them if None.
         """
         rate = self.condition_dropout if condition_dropout is None else condition_dropout
         y = self.encoder.drop(tensors["y"], rate=rate, generator=generator)
         with torch.no_grad():
             latent = self.codec.encode(tensors["x"], generator=generator)
-        return self.model.loss(latent, self.encoder.encode(y), generator=generator)
+        turn = {} if phase is None else {"phase": phase}
+        return self.model.loss(latent, self.encoder.encode(y), generator=generator, **turn)
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ class Model(nn.Module, ABC):
     condition: ConditionSpec
     uses_null: bool = False
     """Whether `forward` also looks at `c.null`, the condition that stands for "not given"."""
+    phases: tuple[str, ...] = ()
+    """What training alternates between, a step each in turn. Empty for one loss of everything."""
 
     @abstractmethod
     def forward(self, c: Condition, **options: Any) -> Conditional:
@@ -44,7 +47,16 @@ class Model(nn.Module, ABC):
             latent: z (B, *event).
             c: Encoded condition of the same batch.
             generator: For every draw the loss makes.
+
+        A model with phases takes one more argument, `phase`, one of their names.
         """
+
+    def phase_parameters(self, phase: str) -> Iterable[nn.Parameter]:
+        """The parameters that a step of this phase changes, each of them in one phase only.
+
+        What is outside the model, as the encoder of the condition is, changes in the last phase.
+        """
+        return self.parameters()
 
     def options(self) -> tuple[Option, ...]:
         """The sampling options that `forward` takes."""

@@ -7,6 +7,7 @@ number is all there is to keep.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def save_checkpoint(
     *,
     step: int,
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     average: WeightAverage,
     settings: TrainSettings,
 ) -> None:
@@ -38,8 +39,11 @@ def save_checkpoint(
 
     tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.weights.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+    first = 0  # parameters are numbered through all optimizers
+    for optimizer in optimizers:
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{first + index}.{k}": v for k, v in state.items()}
+        first += _num_parameters(optimizer)
     data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
     with folder_beside(folder) as new:
         write_beside(new / "state.safetensors", data)
@@ -51,7 +55,7 @@ def load_checkpoint(
     folder: Path,
     *,
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     average: WeightAverage,
     settings: TrainSettings,
 ) -> int:
@@ -85,8 +89,17 @@ def load_checkpoint(
     for name, tensor in _under(tensors, "optimizer.").items():
         index, _, entry = name.partition(".")
         state.setdefault(int(index), {})[entry] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    first = 0
+    for optimizer in optimizers:
+        count = _num_parameters(optimizer)
+        own = {index: state[first + index] for index in range(count) if first + index in state}
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": own})
+        first += count
     return int(content["step"])
+
+
+def _num_parameters(optimizer: torch.optim.Optimizer) -> int:
+    return sum(len(group["params"]) for group in optimizer.param_groups)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

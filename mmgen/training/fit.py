@@ -7,7 +7,7 @@ import math
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,6 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, IterableDataset
 
 from mmgen.core.errors import MissingDependency
+from mmgen.core.model import Model
 from mmgen.modalities import modality
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.ema import WeightAverage
@@ -85,9 +87,10 @@ class _Step(nn.Module):
         self.parts = pipe.parts
         self._pipe = pipe
 
-    def forward(self, tensors: Mapping[str, Any], seed: int) -> Tensor:
+    def forward(self, tensors: Mapping[str, Any], seed: int, phase: str | None) -> Tensor:
         generator = torch.Generator("cpu").manual_seed(seed)
-        return self._pipe.loss(tensors, generator=generator).mean()
+        turn = {} if phase is None else {"phase": phase}
+        return self._pipe.loss(tensors, generator=generator, **turn).mean()
 
 
 class _Batches(IterableDataset):
@@ -120,6 +123,7 @@ class _Run:
     ) -> None:
         self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
         self.preview = list(preview)
+        self.phases = _phases(pipe)
         output.mkdir(parents=True, exist_ok=True)
         # Accelerate keeps the precision of the first run of a process; this may be another.
         AcceleratorState._reset_state()
@@ -128,13 +132,17 @@ class _Run:
             gradient_accumulation_steps=settings.accumulation,
             log_with="tensorboard" if settings.tensorboard else None,
             project_dir=output,
+            # In one phase the parameters of the others are not used.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+            if len(self.phases) > 1
+            else None,
         )
         if settings.tensorboard:
             _start_tensorboard(self.accelerator)
         self._fit_statistics()
         step = _Step(pipe)
-        self.step, self.optimizer = self.accelerator.prepare(
-            step, _optimizer(step, settings, self.accelerator.mixed_precision)
+        self.step, *self.optimizers = self.accelerator.prepare(
+            step, *_optimizers(step, settings, self.accelerator.mixed_precision)
         )
         self.bare = self.accelerator.unwrap_model(self.step)
         self.average = WeightAverage(self.bare, decay=settings.ema)
@@ -165,20 +173,24 @@ class _Run:
         settings = self.settings
         first = done * settings.accumulation
         batches = DataLoader(_Batches(self, first), batch_size=None, num_workers=settings.workers)
-        losses: list[Tensor] = []
+        losses: dict[str | None, list[Tensor]] = {phase: [] for phase in self.phases}
         started = time.monotonic()
         for number, tensors in enumerate(batches, start=first):
+            turn = done % len(self.phases)
+            phase, optimizer = self.phases[turn], self.optimizers[turn]
             with self.accelerator.accumulate(self.step):
                 seed = (settings.seed * 1_000_003 + number) * 64 + self.accelerator.process_index
                 torch.manual_seed(seed)
-                loss = self.step(_to(tensors, self.accelerator.device), seed)
+                loss = self.step(_to(tensors, self.accelerator.device), seed, phase)
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
-                    self.accelerator.clip_grad_norm_(self.step.parameters(), settings.clip)
-                self._set_learning_rate(done)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            losses.append(loss.detach())
+                    self.accelerator.clip_grad_norm_(self._moved_by(optimizer), settings.clip)
+                self._set_learning_rate(optimizer, done)
+                optimizer.step()
+                # Gradients also reach what this phase leaves as it is.
+                for each in self.optimizers:
+                    each.zero_grad()
+            losses[phase].append(loss.detach())
             if not self.accelerator.sync_gradients:
                 continue
             done += 1
@@ -186,7 +198,7 @@ class _Run:
             note = ""
             if done % settings.log_every == 0 or done == settings.steps:
                 note = self._log(done, losses, time.monotonic() - started)
-                losses, started = [], time.monotonic()
+                losses, started = {p: [] for p in self.phases}, time.monotonic()
             self._at_intervals(done)
             yield done, note
 
@@ -199,18 +211,25 @@ class _Run:
         if self.preview and settings.sample_every and (done % settings.sample_every == 0 or last):
             self._draw(done)
 
-    def _log(self, done: int, losses: list[Tensor], seconds: float) -> str:
-        loss = float(torch.stack(losses).mean())
+    def _log(self, done: int, losses: dict[str | None, list[Tensor]], seconds: float) -> str:
+        every = [loss for some in losses.values() for loss in some]
+        loss = float(torch.stack(every).mean())
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss is {loss} at step {done}. The last checkpoint in {self.output} is "
                 "whole; go on from it with a lower learning rate."
             )
-        rate = len(losses) * self.settings.batch_size * self.accelerator.num_processes / seconds
+        rate = len(every) * self.settings.batch_size * self.accelerator.num_processes / seconds
+        turns = {
+            f"loss_{phase}": round(float(torch.stack(some).mean()), 6)
+            for phase, some in losses.items()
+            if phase is not None and some
+        }
         row = {
             "step": done,
             "loss": round(loss, 6),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **turns,
+            "learning_rate": self.optimizers[(done - 1) % len(self.phases)].param_groups[0]["lr"],
             "pairs_per_second": round(rate, 2),
             "memory_gb": round(_memory_gb(), 3),
         }
@@ -230,13 +249,18 @@ class _Run:
         titles = [", ".join(y.values()) if isinstance(y, Mapping) else str(y) for y in self.preview]
         kind.save_many(values, self.output / f"samples_{done:07d}{kind.SUFFIXES[0]}", titles)
 
-    def _set_learning_rate(self, done: int) -> None:
+    def _moved_by(self, optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
+        if len(self.phases) == 1:
+            return self.step.parameters()
+        return [p for group in optimizer.param_groups for p in group["params"]]
+
+    def _set_learning_rate(self, optimizer: torch.optim.Optimizer, done: int) -> None:
         s = self.settings
         if done < s.warmup:
             share = (done + 1) / s.warmup
         else:
             share = 0.5 + 0.5 * math.cos(math.pi * (done - s.warmup) / max(1, s.steps - s.warmup))
-        for group in self.optimizer.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = s.learning_rate * share
 
     def _save(self, done: int) -> None:
@@ -244,7 +268,7 @@ class _Run:
             self.output / "checkpoint",
             step=done,
             module=self.bare,
-            optimizer=self.optimizer,
+            optimizers=self.optimizers,
             average=self.average,
             settings=self.settings,
         )
@@ -256,21 +280,48 @@ class _Run:
         return load_checkpoint(
             folder,
             module=self.bare,
-            optimizer=self.optimizer,
+            optimizers=self.optimizers,
             average=self.average,
             settings=self.settings,
         )
 
 
-def _optimizer(module: nn.Module, settings: TrainSettings, precision: str) -> torch.optim.Optimizer:
+def _phases(pipe: Trainable) -> tuple[str | None, ...]:
+    models = [part for part in pipe.parts.values() if isinstance(part, Model)]
+    return models[0].phases or (None,) if models else (None,)
+
+
+def _optimizers(
+    step: _Step, settings: TrainSettings, precision: str
+) -> list[torch.optim.Optimizer]:
+    models = [part for part in step.parts.values() if isinstance(part, Model)]
+    if not models or not models[0].phases:
+        return [_optimizer(step, step.parameters(), settings, precision)]
+    shares = [list(models[0].phase_parameters(phase)) for phase in models[0].phases]
+    in_model = {id(p) for p in models[0].parameters()}
+    shares[-1] += [p for p in step.parameters() if id(p) not in in_model]
+    return [_optimizer(step, share, settings, precision, momentum=0.0) for share in shares]
+
+
+def _optimizer(
+    module: nn.Module,
+    parameters: Iterable[nn.Parameter],
+    settings: TrainSettings,
+    precision: str,
+    *,
+    momentum: float = 0.9,
+) -> torch.optim.Optimizer:
+    parameters = [p for p in parameters if p.requires_grad]
+    own = {id(p) for p in parameters}
     matrices = hidden_matrices(module) if settings.optimizer == "muon" else []
+    matrices = [p for p in matrices if id(p) in own]
     hidden = {id(p) for p in matrices}
-    rest = [p for p in module.parameters() if p.requires_grad and id(p) not in hidden]
+    rest = [p for p in parameters if id(p) not in hidden]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    rates = {"lr": settings.learning_rate, "betas": (0.9, settings.beta2)}
+    rates = {"lr": settings.learning_rate, "betas": (momentum, settings.beta2)}
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True, **rates)
     groups = [{**group, "orthogonal": False} for group in groups]
