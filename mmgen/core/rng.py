@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["MAX_SEED", "Generators", "expand_seeds"]
+__all__ = ["MAX_SEED", "Generators", "derive_seeds", "expand_seeds"]
 
 MAX_SEED = 2**63 - 1
 
@@ -48,6 +48,15 @@ def expand_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
         if not 0 <= s <= MAX_SEED:
             raise ValueError(f"A seed lies between 0 and 2**63 - 1, got {s}.")
     return seeds
+
+
+def derive_seeds(seed: int, count: int) -> list[int]:
+    """Seeds that follow from one: for the stages of a sample, or the repetitions of an estimate.
+
+    The first of them are the same for any count.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return [int(torch.randint(MAX_SEED, (), generator=generator)) for _ in range(count)]
 
 
 class Generators:

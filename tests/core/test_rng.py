@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmgen.core.rng import MAX_SEED, Generators, expand_seeds
+from mmgen.core.rng import MAX_SEED, Generators, derive_seeds, expand_seeds
 
 
 @settings(max_examples=30, deadline=None)
@@ -46,3 +46,10 @@ def test_a_list_of_seeds_is_taken_as_it_is() -> None:
 def test_bad_seeds_are_refused(seed: object, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         expand_seeds(seed, 2)
+
+
+def test_derived_seeds_follow_from_one_and_differ() -> None:
+    seeds = derive_seeds(3, 40)
+    assert derive_seeds(3, 7) == seeds[:7]
+    assert len({*seeds, *derive_seeds(4, 40)}) == 80
+    assert expand_seeds(seeds, 40) == seeds
