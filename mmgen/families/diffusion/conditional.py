@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import LogProb, Progress, Tractable
+from mmgen.core.conditional import Completable, Invertible, LogProb, Progress, Tractable
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
+from mmgen.families.diffusion.completing import Completed
+from mmgen.families.diffusion.flow import code_to_data, data_to_code
 from mmgen.families.diffusion.likelihood import bound_log_prob, flow_log_prob
+from mmgen.families.diffusion.parts import in_parts
 from mmgen.families.diffusion.path import GaussianPath
 from mmgen.families.diffusion.samplers import Sampler
 from mmgen.families.diffusion.times import step_times
@@ -28,7 +31,7 @@ Denoise = Callable[[Tensor, Tensor, Condition], Tensor]
 
 
 @dataclass(frozen=True)
-class DiffusionConditional(Tractable):
+class DiffusionConditional(Tractable, Invertible, Completable):
     """The distribution that a denoiser defines.
 
     Args:
@@ -74,30 +77,53 @@ class DiffusionConditional(Tractable):
         *,
         progress: Progress | None = None,
     ) -> Latent:
-        generators = generators or Generators.from_seed(
-            None, num_samples=num_samples, batch=self.batch
+        z = in_parts(
+            lambda index, own, on_step: self.draw(index, own, on_step=on_step),
+            num_samples=num_samples,
+            batch=self.batch,
+            rows=self.rows,
+            num_steps=self.num_steps,
+            generators=generators,
+            progress=progress,
         )
-        count = num_samples * self.batch
+        return Latent(z)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        index: Tensor,
+        generators: Generators,
+        *,
+        on_step: Callable[[int], None],
+        denoise: Denoise | None = None,
+    ) -> Tensor:
+        """One sample (M, *event) of each condition that `index` (M,) names, all at once.
+
+        Args:
+            index: Which of the batch.
+            generators: (1, M).
+            on_step: Called with the number of steps done after each.
+            denoise: In place of the distribution's own.
+        """
+        c, own = self.c.select(index), denoise or self.denoise
+
+        def posterior_mean(z_t: Tensor, t: Tensor) -> Tensor:
+            return own(z_t, t.to(z_t.device, z_t.dtype).expand(len(z_t)), c)
+
+        z = generators.randn(*self.spec.shape, device=self.device)[0]
         times = step_times(self.num_steps, shift=self.shift)
-        chunks = range(0, count, self.rows)
-        done = []
-        for i, start in enumerate(chunks):
-            rows = slice(start, min(start + self.rows, count))
-            own = generators.flat(rows)
-            c = self.c.select(torch.arange(count)[rows] % self.batch)
-            z = own.randn(*self.spec.shape, device=self.device)[0]
+        return self.sampler.run(
+            posterior_mean, z, times, path=self.path, generators=generators, on_step=on_step
+        )
 
-            def step(done_steps: int, *, i: int = i) -> None:
-                if progress is not None:
-                    progress(i * self.num_steps + done_steps, len(chunks) * self.num_steps)
+    def completing(self, known: Latent, mask: Tensor) -> Completed:
+        """P(Z | c, Z[mask] = known[mask]), as far as `Completed` says.
 
-            def denoise(z_t: Tensor, t: Tensor, *, c: Condition = c) -> Tensor:
-                return self.denoise(z_t, t.to(z_t.device, z_t.dtype).expand(len(z_t)), c)
-
-            done.append(
-                self.sampler.run(denoise, z, times, path=self.path, generators=own, on_step=step)
-            )
-        return Latent(torch.cat(done).unflatten(0, (num_samples, self.batch)))
+        Raises:
+            SpecError: If z or the mask is not of the model's type, or not one for each condition.
+            ValueError: If what is known is not finite.
+        """
+        return Completed(self, known, mask)
 
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
         """log p(z | c) of the model without guidance.
@@ -115,12 +141,7 @@ class DiffusionConditional(Tractable):
         Raises:
             SpecError: If z is not of the model's type, or not one for each condition.
         """
-        self.spec.check(latent.z)
-        if latent.z.shape[: -self.spec.event_dims] != (self.batch,):
-            raise SpecError(
-                f"Expected one latent for each of {self.batch} conditions, got z of shape "
-                f"{tuple(latent.z.shape)}. Select the conditions that the latents belong to."
-            )
+        self.check_one_each(latent.z, "latent")
         generators = generators or Generators.from_seed(None, num_samples=1, batch=self.batch)
         parts = []
         # Under inference mode tensors could not be kept for the divergence.
@@ -137,6 +158,45 @@ class DiffusionConditional(Tractable):
             num_dims=torch.cat([p.num_dims for p in parts]),
             how=parts[0].how,
         )
+
+    def encode(self, latent: Latent) -> Tensor:
+        """The noise (B, *event) at t = 1 that the flow of the model without guidance leads z to.
+
+        Raises:
+            SpecError: If z is not of the model's type, or not one for each condition.
+        """
+        self.check_one_each(latent.z, "latent")
+        return self._along_flow(data_to_code, latent.z)
+
+    def decode(self, code: Tensor) -> Latent:
+        """The latents that the flow of the model without guidance leads noise (B, *event) to.
+
+        Raises:
+            SpecError: If the codes are not of the model's type, or not one for each condition.
+        """
+        self.check_one_each(code, "code")
+        return Latent(self._along_flow(code_to_data, code))
+
+    def _along_flow(self, follow: Callable[..., Tensor], z: Tensor) -> Tensor:
+        parts = []
+        for start in range(0, self.batch, self.rows):
+            rows = slice(start, min(start + self.rows, self.batch))
+            c = self.c.select(torch.arange(self.batch)[rows])
+
+            def denoise(z_t: Tensor, t: Tensor, *, c: Condition = c) -> Tensor:
+                return self.unguided(z_t, t, c)
+
+            parts.append(follow(denoise, z[rows].to(self.device), path=self.path))
+        return torch.cat(parts)
+
+    def check_one_each(self, z: Tensor, what: str) -> None:
+        """Raise SpecError unless z (B, *event) is of the model's type, one for each condition."""
+        self.spec.check(z, what=f"{what}s")
+        if z.shape[: -self.spec.event_dims] != (self.batch,):
+            raise SpecError(
+                f"Expected one {what} for each of {self.batch} conditions, got z of shape "
+                f"{tuple(z.shape)}. Select the conditions that the {what}s belong to."
+            )
 
     def _score(self, x: Tensor, c: Condition, generators: Generators) -> LogProb:
         def denoise(z_t: Tensor, t: Tensor) -> Tensor:
