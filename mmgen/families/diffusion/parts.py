@@ -1,0 +1,55 @@
+"""Samples in parts of a size that memory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mmgen.core.conditional import Progress
+from mmgen.core.rng import Generators
+
+__all__ = ["Draw", "in_parts"]
+
+Draw = Callable[[Tensor, Generators, Callable[[int], None]], Tensor]
+"""(index (M,) of conditions, generators (1, M), on_step) -> one sample of each (M, *event)."""
+
+
+def in_parts(
+    draw: Draw,
+    *,
+    num_samples: int,
+    batch: int,
+    rows: int,
+    num_steps: int,
+    generators: Generators | None,
+    progress: Progress | None,
+) -> Tensor:
+    """N samples of each of B conditions, at most `rows` at once.
+
+    Args:
+        draw: Draws some of them, and calls on_step(steps done) up to num_steps times.
+        num_samples: N.
+        batch: B.
+        rows: Most samples at once.
+        num_steps: Steps of each call of `draw`.
+        generators: (N, B); fresh ones if None.
+        progress: Called with (steps done, steps in all).
+
+    Returns:
+        (N, B, *event).
+    """
+    generators = generators or Generators.from_seed(None, num_samples=num_samples, batch=batch)
+    count = num_samples * batch
+    chunks = range(0, count, rows)
+    done = []
+    for i, start in enumerate(chunks):
+        part = slice(start, min(start + rows, count))
+
+        def step(done_steps: int, *, i: int = i) -> None:
+            if progress is not None:
+                progress(i * num_steps + done_steps, len(chunks) * num_steps)
+
+        done.append(draw(torch.arange(count)[part] % batch, generators.flat(part), step))
+    return torch.cat(done).unflatten(0, (num_samples, batch))
