@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from mmgen import families
@@ -27,7 +27,7 @@ def compose_parts(
     y: str | Sequence[str] | None = None,
     family: str,
     size: str = "small",
-    labels: Sequence[str] = (),
+    labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
 ) -> tuple[Encoder, Model, Codec]:
     """An encoder, a model and a codec for P(X | Y), with fresh weights.
 
@@ -36,7 +36,8 @@ def compose_parts(
         y: Modality of the condition, a list of several, or None for none.
         family: Family of the model.
         size: "debug" for a tiny one, "small" for one that trains on two cores.
-        labels: Class names, if a condition is a label.
+        labels: Names that a modality needs: classes of a label, properties ("mass [g/mol]"). A list
+            is for the one modality that needs them; a dict {modality: names} is for several.
 
     Raises:
         UnknownNameError: If there is no such modality, family or size.
@@ -44,30 +45,61 @@ def compose_parts(
     """
     if size not in SIZES:
         raise UnknownNameError(f"No size {size!r}. {close_names(size, SIZES)}")
-    kind = modality(x)
-    if "codec" not in kind.__all__:
-        raise SpecError(f"{x} can be a condition, but no codec of mmgen generates it yet.")
-    codec = kind.codec(size)
-    encoder = _encoder(y, size, tuple(labels))
+    parts = [] if y is None else [y] if isinstance(y, str) else list(y)
+    names = _names([x, *parts], labels)
+    codec = _codec(x, size, names)
+    encoder = _encoder(y, size, names)
     model = _family(family).model(codec.spec, encoder.spec, size)
     return encoder, model, codec
 
 
-def _encoder(y: str | Sequence[str] | None, size: str, labels: tuple[str, ...]) -> Encoder:
+def _names(
+    used: Sequence[str], labels: Sequence[str] | Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """The names of each modality in use that needs some: those that say in NAMES what they are."""
+    needed = {name: kind.NAMES for name in used if "NAMES" in (kind := modality(name)).__all__}
+    if not isinstance(labels, Mapping):
+        if len(needed) > 1 and labels:
+            raise SpecError(
+                f"{' and '.join(needed)} both need names, so a list is not clear. Give "
+                f"labels={{{', '.join(f'{n!r}: [...]' for n in needed)}}}."
+            )
+        labels = dict.fromkeys(needed, labels)
+    for name in labels:
+        if name not in needed:
+            raise SpecError(
+                f"labels names {name!r}, which takes no names here. Those that do: "
+                f"{', '.join(needed) or 'none'}."
+            )
+    for name, what in needed.items():
+        given = labels.get(name, ())
+        if isinstance(given, str) or not given:
+            raise SpecError(f"{name} needs its {what}. Give labels=[...].")
+    return {name: tuple(given) for name, given in labels.items()}
+
+
+def _codec(x: str, size: str, names: Mapping[str, tuple[str, ...]]) -> Codec:
+    kind = modality(x)
+    if "codec" not in kind.__all__:
+        raise SpecError(f"{x} can be a condition, but no codec of mmgen generates it yet.")
+    return kind.codec(size, names[x]) if x in names else kind.codec(size)
+
+
+def _encoder(
+    y: str | Sequence[str] | None, size: str, names: Mapping[str, tuple[str, ...]]
+) -> Encoder:
     if y is None:
         return Nothing()
     if isinstance(y, str):
-        return _part(y, size, labels)
-    return CompositeEncoder(main=y[0], parts={name: _part(name, size, labels) for name in y})
+        return _part(y, size, names)
+    return CompositeEncoder(main=y[0], parts={name: _part(name, size, names) for name in y})
 
 
-def _part(name: str, size: str, labels: tuple[str, ...]) -> Encoder:
+def _part(name: str, size: str, names: Mapping[str, tuple[str, ...]]) -> Encoder:
     kind = modality(name)
     if "encoder" not in kind.__all__:
         raise SpecError(f"{name} can be generated, but no encoder of mmgen conditions on it yet.")
-    if name == "label" and not labels:
-        raise SpecError("A label needs its class names. Give labels=[...].")
-    return kind.encoder(size, labels)
+    return kind.encoder(size, names.get(name, ()))
 
 
 def _family(name: str) -> ModuleType:

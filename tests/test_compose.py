@@ -17,6 +17,7 @@ CONDITIONS = {
     "nothing": (None, [None, None]),
     "text": ("text", ["a red square", "a blue square"]),
     "label": ("label", ["cat", 1]),
+    "image": ("image", [np.zeros((16, 16, 3), np.uint8), None]),
     "several": (["text", "label"], [{"text": "a red square", "label": "dog"}, "a blue square"]),
 }
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
@@ -95,10 +96,14 @@ def test_a_missing_part_is_the_null_of_that_part() -> None:
     ("choices", "error", "message"),
     [
         ({"x": "imagee"}, UnknownNameError, "Did you mean 'image'"),
-        ({"x": "label"}, SpecError, "can be a condition"),
+        ({"x": "label"}, SpecError, "continuous"),
         ({"y": "imag"}, UnknownNameError, "Did you mean 'image'"),
-        ({"y": "image"}, SpecError, "no encoder"),
         ({"y": "label", "labels": []}, SpecError, "needs its class names"),
+        ({"y": "label", "labels": "cat"}, SpecError, "needs its class names"),
+        ({"y": "properties", "labels": []}, SpecError, "needs its property names"),
+        ({"y": ["label", "properties"]}, SpecError, "both need names"),
+        ({"y": "label", "labels": {"label": LABELS, "text": ["a"]}}, SpecError, "names 'text'"),
+        ({"y": "label", "labels": {}}, SpecError, "needs its class names"),
         ({"family": "difusion"}, UnknownNameError, "Did you mean 'diffusion'"),
         ({"size": "huge"}, UnknownNameError, "No size 'huge'"),
         ({"flavour": "x"}, TypeError, "flavour"),
@@ -125,6 +130,19 @@ def test_bad_labels_are_refused(y: object, error: type, message: str) -> None:
     pipe = Pipeline.compose(x="image", y="label", family="diffusion", size="debug", labels=LABELS)
     with pytest.raises(error, match=message):
         pipe.given(y)
+
+
+def test_names_of_several_modalities_go_each_to_its_own() -> None:
+    pipe = Pipeline.compose(
+        x="image",
+        y=["label", "properties"],
+        family="diffusion",
+        size="debug",
+        labels={"label": LABELS, "properties": ["mass [g]", "ratio"]},
+    )
+    assert pipe.encoder.parts["label"].names == ("cat", "dog")
+    assert pipe.encoder.parts["properties"].names == ("mass", "ratio")
+    assert pipe.encoder.parts["properties"].units == ("g", "")
 
 
 def test_a_part_that_is_none_of_the_condition_is_refused() -> None:

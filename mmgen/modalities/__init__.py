@@ -3,6 +3,8 @@
 A modality is a module of this package with
 
 - `Codec`s and `Encoder`s,
+- `codec(size)` and `encoder(size, labels)`, as far as it has them; where both need names, also
+  `NAMES`, a word for what those are, and then `codec(size, labels)`,
 - `SUFFIXES`: the file endings it can write,
 - `save(value, path)` and `save_many(values, path, titles)`: one value, or an overview of several.
 """

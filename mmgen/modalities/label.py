@@ -2,18 +2,80 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmgen.core.codec import Lossless
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
-from mmgen.core.errors import close_names
-from mmgen.core.spec import ConditionSpec
+from mmgen.core.errors import SpecError, close_names
+from mmgen.core.files import check_output, write_beside
+from mmgen.core.latent import Latent
+from mmgen.core.spec import ConditionSpec, Spec
 
-__all__ = ["LabelEncoder", "encoder"]
+__all__ = [
+    "NAMES",
+    "SUFFIXES",
+    "LabelCodec",
+    "LabelEncoder",
+    "codec",
+    "encoder",
+    "save",
+    "save_many",
+]
+
+NAMES = "class names"
+"""What the names are that `codec` and `encoder` take."""
+
+SUFFIXES = (".txt", ".json")
+
+
+class LabelCodec(Lossless):
+    """A class as one token; nothing is lost.
+
+    Args:
+        names: Class names; a label is a name or its index. Decoded labels are names.
+
+    Raises:
+        SpecError: If a name is given twice, is empty or is no text, or there is none.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = _checked_names(names)
+
+    @classmethod
+    def debug(cls) -> LabelCodec:
+        """A tiny one."""
+        return cls(("cat", "dog", "fox"))
+
+    @property
+    def spec(self) -> Spec:
+        return Spec("label", "tokens", (1,), vocabulary=len(self.names))
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        return {"label": torch.tensor([_index(v, self.names) for v in values], dtype=torch.long)}
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        return Latent(tensors["label"][:, None])
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        return {"label": latent.z[:, 0]}
+
+    def present(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        return [self.names[i] for i in tensors["label"].tolist()]
+
+    def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Zeros (B,): a token is the class."""
+        return torch.zeros(len(tensors["label"]))
 
 
 class LabelEncoder(Encoder):
@@ -23,11 +85,14 @@ class LabelEncoder(Encoder):
         names: Class names; a label is a name or its index.
         dim: Width of the token or vector.
         vector: Give a vector, which modulates, and not a token, which is attended to.
+
+    Raises:
+        SpecError: If a name is given twice, is empty or is no text, or there is none.
     """
 
     def __init__(self, names: Sequence[str], *, dim: int, vector: bool = False) -> None:
         super().__init__()
-        self.names = tuple(names)
+        self.names = _checked_names(names)
         self.vector = vector
         # The last row is the label that is not given.
         self.embed = nn.Embedding(len(self.names) + 1, dim)
@@ -43,7 +108,9 @@ class LabelEncoder(Encoder):
         return ConditionSpec(vector_dim=dim) if self.vector else ConditionSpec(token_dim=dim)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
-        index = torch.tensor([self._index(v) for v in values])
+        index = torch.tensor(
+            [-1 if v is None else _index(v, self.names) for v in values], dtype=torch.long
+        )
         return {"label": index, "given": index >= 0}
 
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
@@ -55,22 +122,68 @@ class LabelEncoder(Encoder):
             return Condition(len(x), vector=x)
         return Condition(len(x), x[:, None])
 
-    def _index(self, value: Any) -> int:
-        if value is None:
-            return -1
-        if isinstance(value, str):
-            if value in self.names:
-                return self.names.index(value)
-            raise ValueError(f"No class {value!r}. {close_names(value, self.names)}")
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(
-                f"Expected a class name or its index, got {type(value).__name__}: {value!r:.60}."
-            )
-        if not 0 <= value < len(self.names):
-            raise ValueError(f"A class index lies in 0 to {len(self.names) - 1}, got {value}.")
-        return value
+
+def codec(size: str, labels: tuple[str, ...]) -> LabelCodec:
+    """The label codec for these classes; it is the same in every size."""
+    return LabelCodec(labels)
 
 
 def encoder(size: str, labels: tuple[str, ...]) -> LabelEncoder:
     """The label encoder of this size, giving one token."""
     return LabelEncoder(labels, dim={"debug": 32, "small": 128}[size])
+
+
+def save(value: str, path: str | os.PathLike[str]) -> Path:
+    """Write one class name, as text or JSON by the file's ending."""
+    path = check_output(path, SUFFIXES, what="a label")
+    if path.suffix.lower() == ".json":
+        write_beside(path, (json.dumps(value, ensure_ascii=False) + "\n").encode())
+        return path
+    return save_many([value], path)
+
+
+def save_many(
+    values: Sequence[str], path: str | os.PathLike[str], titles: Sequence[str] = ()
+) -> Path:
+    """Write several class names: a line each after their titles, or a JSON list.
+
+    With titles, the JSON list holds objects {"condition": title, "label": name}.
+    """
+    path = check_output(path, SUFFIXES, what="labels")
+    if path.suffix.lower() == ".json":
+        rows: list[Any] = list(values)
+        if titles:
+            pairs = zip(titles, values, strict=True)
+            rows = [{"condition": t, "label": v} for t, v in pairs]
+        text = json.dumps(rows, ensure_ascii=False, indent=1)
+    else:
+        lines = [f"{t}\t{v}" for t, v in zip(titles, values, strict=True)] if titles else values
+        text = "\n".join(lines)
+    write_beside(path, (text + "\n").encode())
+    return path
+
+
+def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str) or not names:
+        raise SpecError(f"A label needs its class names. Give a list of them, not {names!r}.")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise SpecError(f"A class name is a text that is not empty, got {name!r:.60}.")
+    twice = {n for n in names if list(names).count(n) > 1} if len(set(names)) < len(names) else ()
+    if twice:
+        raise SpecError(f"The class name {min(twice)!r} is given twice. Give each once.")
+    return tuple(names)
+
+
+def _index(value: Any, names: tuple[str, ...]) -> int:
+    if isinstance(value, str):
+        if value in names:
+            return names.index(value)
+        raise ValueError(f"No class {value!r:.60}. {close_names(value[:60], names)}")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(
+            f"Expected a class name or its index, got {type(value).__name__}: {value!r:.60}."
+        )
+    if not 0 <= value < len(names):
+        raise ValueError(f"A class index lies in 0 to {len(names) - 1}, got {value!r:.30}.")
+    return value

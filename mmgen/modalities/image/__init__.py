@@ -1,12 +1,32 @@
 """Images: PIL images to people, uint8 (3, H, W) to codecs."""
 
+from mmgen.modalities.image.encoder import ImageEncoder
 from mmgen.modalities.image.files import SUFFIXES, grid, load, save, save_many, to_pil
 from mmgen.modalities.image.latents import Latents
 from mmgen.modalities.image.pixels import Pixels
 
-__all__ = ["SUFFIXES", "Latents", "Pixels", "codec", "grid", "load", "save", "save_many", "to_pil"]
+__all__ = [
+    "SUFFIXES",
+    "ImageEncoder",
+    "Latents",
+    "Pixels",
+    "codec",
+    "encoder",
+    "grid",
+    "load",
+    "save",
+    "save_many",
+    "to_pil",
+]
 
 
 def codec(size: str) -> Pixels:
     """The codec of this size: pixels of small square images."""
     return Pixels({"debug": 16, "small": 32}[size])
+
+
+def encoder(size: str, labels: tuple[str, ...] = ()) -> ImageEncoder:
+    """The encoder of this size, for images of the size that the codec takes."""
+    if size == "debug":
+        return ImageEncoder(16, patch_size=4, dim=32, depth=1, num_heads=2)
+    return ImageEncoder(32, patch_size=4, dim=128, depth=2, num_heads=4)

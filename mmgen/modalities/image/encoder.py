@@ -1,0 +1,106 @@
+"""An image as a condition: patches through a small transformer that is trained with the model.
+
+Source: An Image is Worth 16x16 Words (Dosovitskiy et al., 2020), Sec. 3.1, arXiv:2010.11929.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from mmgen.core.condition import Condition
+from mmgen.core.encoder import Encoder
+from mmgen.core.errors import SpecError
+from mmgen.core.spec import ConditionSpec
+from mmgen.modalities.image.files import load_batch
+from mmgen.nn.embedding import GridEmbedding
+from mmgen.nn.transformer import Transformer, grid_positions
+
+__all__ = ["ImageEncoder", "PatchTransformer"]
+
+
+class PatchTransformer(nn.Module):
+    """8-bit images to one token for each patch.
+
+    Args:
+        patch_size: Side of the patches.
+        dim: D.
+        depth: Number of blocks.
+        num_heads: Number of attention heads.
+    """
+
+    def __init__(self, *, patch_size: int, dim: int, depth: int, num_heads: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.embed = nn.Linear(3 * patch_size**2, dim)
+        self.place = GridEmbedding(dim)
+        self.transformer = Transformer(dim, depth=depth, num_heads=num_heads, num_axes=2)
+        self.norm = nn.LayerNorm(dim, bias=False)
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W), sides multiples of the patch size, to tokens (B, L, D)."""
+        p, weight = self.patch_size, self.embed.weight
+        x_BCHW = (pixels_BCHW.to(weight.device, torch.float32) / 127.5 - 1).to(weight.dtype)
+        sizes = (x_BCHW.shape[2] // p, x_BCHW.shape[3] // p)
+        patches_BLF = rearrange(x_BCHW, "b c (h p) (w q) -> b (h w) (c p q)", p=p, q=p)
+        x_BLD = self.embed(patches_BLF) + self.place(sizes)
+        return self.norm(self.transformer(x_BLD, grid_positions(*sizes, device=weight.device)))
+
+
+class ImageEncoder(Encoder):
+    """Condition tokens, one for each patch of an image. Strokes and masks are images, too.
+
+    Args:
+        size: Side S of the square images. One of another size is an error, never scaled.
+        patch_size: Side of the patches.
+        dim: D of the condition tokens.
+        depth: Number of transformer blocks.
+        num_heads: Number of attention heads.
+
+    Raises:
+        SpecError: If the patches do not fill the image.
+    """
+
+    def __init__(
+        self, size: int, *, patch_size: int = 4, dim: int = 128, depth: int = 2, num_heads: int = 4
+    ) -> None:
+        super().__init__()
+        if size % patch_size:
+            raise SpecError(
+                f"The side of the images is a multiple of the patch size {patch_size}; got {size}. "
+                "Use another size for one of them."
+            )
+        self.size, self.dim = size, dim
+        self.patches = PatchTransformer(
+            patch_size=patch_size, dim=dim, depth=depth, num_heads=num_heads
+        )
+        self.null = nn.Parameter(torch.randn(dim) / dim**0.5)
+
+    @classmethod
+    def debug(cls) -> ImageEncoder:
+        """A tiny one, for images of 8 x 8 pixels."""
+        return cls(8, dim=32, depth=1, num_heads=2)
+
+    @property
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec(token_dim=self.dim)
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        pixels = torch.zeros(len(values), 3, self.size, self.size, dtype=torch.uint8)
+        given = torch.tensor([v is not None for v in values], dtype=torch.bool)
+        images = [v for v in values if v is not None]
+        if images:
+            pixels[given] = load_batch(images, size=self.size)
+        return {"pixels": pixels, "given": given}
+
+    def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
+        given = tensors["given"].to(self.null.device)[:, None]
+        x_BLD = self.patches(tensors["pixels"])
+        first = torch.arange(x_BLD.shape[1], device=x_BLD.device) == 0
+        null = torch.where(first[:, None], self.null, torch.zeros_like(x_BLD[0]))
+        tokens = torch.where(given[..., None], x_BLD, null)
+        return Condition(len(tokens), tokens, given | first)
