@@ -1,10 +1,28 @@
 """Text: strings to people, token ids to models."""
 
+from mmgen.modalities.text.byte_text import ByteText
 from mmgen.modalities.text.encoder import TextEncoder
-from mmgen.modalities.text.files import SUFFIXES, save, save_many
+from mmgen.modalities.text.files import SUFFIXES, load, save, save_many
+from mmgen.modalities.text.subwords import SubwordText
 from mmgen.modalities.text.tokenizer import Tokenizer
 
-__all__ = ["SUFFIXES", "TextEncoder", "Tokenizer", "encoder", "save", "save_many"]
+__all__ = [
+    "SUFFIXES",
+    "ByteText",
+    "SubwordText",
+    "TextEncoder",
+    "Tokenizer",
+    "codec",
+    "encoder",
+    "load",
+    "save",
+    "save_many",
+]
+
+
+def codec(size: str) -> ByteText | SubwordText:
+    """The codec of this size: bytes, or subwords that `fit` learns."""
+    return ByteText(32) if size == "debug" else SubwordText(1024, max_length=256)
 
 
 def encoder(size: str, labels: tuple[str, ...] = ()) -> TextEncoder:

@@ -85,13 +85,19 @@ class TextEncoder(Encoder):
                     f"Expected a text of at most {self.max_tokens} subwords, got {len(own)}: "
                     f"{value[:40]!r}... Shorten it."
                 )
+        return self.pack([None if v is None else own for v, own in zip(values, ids, strict=True)])
+
+    @staticmethod
+    def pack(rows: Sequence[Sequence[int] | None]) -> dict[str, Tensor]:
+        """Ids of each value, or None, to the tensors that `encode` takes."""
+        ids = [row or () for row in rows]
         # A few fixed lengths keep the number of shapes, and so of compilations, small.
         length = max(16, -(-max(map(len, ids)) // 16) * 16)
         padded = torch.zeros(len(ids), length, dtype=torch.long)
         for row, own in zip(padded, ids, strict=True):
             row[: len(own)] = torch.tensor(own, dtype=torch.long)
         lengths = torch.tensor([len(own) for own in ids])
-        given = torch.tensor([v is not None for v in values])
+        given = torch.tensor([row is not None for row in rows])
         return {"ids": padded, "lengths": lengths, "given": given}
 
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:

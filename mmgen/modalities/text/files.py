@@ -1,4 +1,4 @@
-"""Writing text."""
+"""Reading and writing text files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,36 @@ from pathlib import Path
 
 from mmgen.core.files import check_output, write_beside
 
-__all__ = ["SUFFIXES", "save", "save_many"]
+__all__ = ["MAX_BYTES", "SUFFIXES", "load", "save", "save_many"]
 
 SUFFIXES = (".txt", ".md")
+MAX_BYTES = 2**26
+
+
+def load(path: str | os.PathLike[str]) -> str:
+    """The text of a UTF-8 file, without the newline that ends the file: what `save` was given.
+
+    Raises:
+        TypeError: If this is no path.
+        ValueError: If there is no such file, it is larger than MAX_BYTES, or it is no UTF-8.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"Expected the path of a text file, got {type(path).__name__}.")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Could not read {str(path)!r} as a text file: {error}") from None
+    if len(data) > MAX_BYTES:
+        raise ValueError(
+            f"{str(path)!r} is larger than {MAX_BYTES} bytes, the most that is read. Split it."
+        )
+    try:
+        return data.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is no UTF-8 at byte {error.start}. Convert it to UTF-8 first."
+        ) from None
 
 
 def save(value: str, path: str | os.PathLike[str]) -> Path:
