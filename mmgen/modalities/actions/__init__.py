@@ -1,0 +1,32 @@
+"""Actions: chunks of them in the environment's own units, given what has been observed."""
+
+from mmgen.modalities.actions.chunks import ActionChunks
+from mmgen.modalities.actions.encoder import ObservationEncoder
+from mmgen.modalities.actions.files import SUFFIXES, load, save, save_many
+from mmgen.modalities.actions.windows import Episode, Windows, window
+
+__all__ = [
+    "SUFFIXES",
+    "ActionChunks",
+    "Episode",
+    "ObservationEncoder",
+    "Windows",
+    "codec",
+    "encoder",
+    "load",
+    "save",
+    "save_many",
+    "window",
+]
+
+
+def codec(size: str) -> ActionChunks:
+    """The codec of this size, without bounds: 4 steps of 2 numbers, or 16 of 6."""
+    return ActionChunks(*{"debug": (4, 2), "small": (16, 6)}[size])
+
+
+def encoder(size: str, labels: tuple[str, ...] = ()) -> ObservationEncoder:
+    """The observation encoder of this size: two steps of "state", 3 numbers or 6."""
+    if size == "debug":
+        return ObservationEncoder({"state": (2, 3)}, dim=32)
+    return ObservationEncoder({"state": (2, 6)}, dim=128)
