@@ -101,6 +101,14 @@ def test_near_numbers_are_told_apart(encoder: PropertiesEncoder) -> None:
     assert c.tokens.isfinite().all()
 
 
+def test_a_sum_over_tokens_tells_which_property_is_what() -> None:
+    torch.manual_seed(0)
+    encoder = PropertiesEncoder(("a", "b"), dim=16)
+    encoder.fit([{"a": 0.0, "b": 0.0}, {"a": 2.0, "b": 2.0}])
+    one, other = encoder.encode(encoder.prepare([{"a": 0.5, "b": 2}, {"a": 2, "b": 0.5}])).tokens
+    assert (one.sum(0) - other.sum(0)).abs().max() > 1e-3
+
+
 def test_dropping(encoder: PropertiesEncoder) -> None:
     tensors = encoder.prepare(ROWS)
     null = encoder.encode(encoder.prepare([None])).tokens

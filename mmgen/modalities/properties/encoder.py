@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
@@ -25,8 +26,8 @@ NUM_WAVES = 4
 class PropertiesEncoder(Encoder):
     """One condition token for each property; what is not given has a null of its own.
 
-    A token is a small network of the standardised number and of sines of it, which tell near
-    numbers apart, plus an embedding of the property. In training each property is also withheld
+    A token is a small network of the standardised number, of sines of it, which tell near numbers
+    apart, and of an embedding of the property. In training each property is also withheld
     alone, so that any subset can be given.
 
     Args:
@@ -43,9 +44,9 @@ class PropertiesEncoder(Encoder):
         self.names, self.units = check_names(names, units)
         self.dim = dim
         count = len(self.names)
-        self.net = nn.Sequential(
-            nn.Linear(1 + 2 * NUM_WAVES, dim), nn.SiLU(), nn.Linear(dim, dim, bias=False)
-        )
+        self.up = nn.Linear(1 + 2 * NUM_WAVES, dim, bias=False)
+        self.down = nn.Linear(dim, dim, bias=False)
+        # Added before the bend, so that even a sum over tokens tells which property is what.
         self.which = nn.Parameter(torch.randn(count, dim) / dim**0.5)
         self.null = nn.Parameter(torch.randn(count, dim) / dim**0.5)
         for name in ("mean", "std", "least", "greatest"):
@@ -95,7 +96,7 @@ class PropertiesEncoder(Encoder):
         octaves = 2.0 ** torch.arange(-1, NUM_WAVES - 1, device=device)
         angles = z_BK1 * octaves * math.pi / 2
         features = torch.cat((z_BK1, angles.sin(), angles.cos()), dim=-1)
-        tokens_BKD = self.net(features.to(self.null.dtype)) + self.which
+        tokens_BKD = self.down(F.silu(self.up(features.to(self.null.dtype)) + self.which))
         return Condition(len(z_BK1), torch.where(known_BK[..., None], tokens_BKD, self.null))
 
     def drop(
