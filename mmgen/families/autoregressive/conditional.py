@@ -1,0 +1,239 @@
+"""P(Z | c) as a product over tokens: scored exactly, drawn, streamed, searched, completed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmgen.core.condition import Condition
+from mmgen.core.conditional import Completable, LogProb, Progress, Searchable, Streaming
+from mmgen.core.errors import SpecError
+from mmgen.core.latent import Latent
+from mmgen.core.rng import Generators
+from mmgen.families.autoregressive.beam import beam_search
+from mmgen.families.autoregressive.decoding import Decoder, Prefix, grow
+from mmgen.families.autoregressive.sequences import Alphabet
+from mmgen.families.autoregressive.warping import Warping
+from mmgen.nn.tokens import TokenTransformer
+
+__all__ = ["AutoregressiveConditional", "surprise"]
+
+
+def surprise(
+    network: TokenTransformer, ids: Tensor, lengths: Tensor, c: Condition, alphabet: Alphabet
+) -> Tensor:
+    """-log p of each token given those before it (B, T) in nats, zeros beyond the end.
+
+    The end is a token like any other, but for one thing: at the last place of all it is certain.
+
+    Args:
+        network: Causal; ids and condition to logits.
+        ids: Ids (B, L), ends beyond the lengths.
+        lengths: Lengths (B,).
+        c: Their condition.
+        alphabet: Ids.
+    """
+    places = min(int(lengths.max()) + 1, alphabet.max_length)
+    targets = ids[:, :places]
+    begin = torch.full_like(ids[:, :1], alphabet.end)
+    logits = network(torch.cat((begin, targets[:, :-1]), dim=1), c).float()
+    there = torch.arange(places, device=ids.device) <= lengths[:, None]
+    # Beyond the end any target will do, if only it is one.
+    targets = torch.where(there, targets, 0)
+    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none") * there
+
+
+@dataclass(frozen=True)
+class AutoregressiveConditional(Searchable, Streaming, Completable):
+    """log p(z | c) = sum_n log p(z_n | z_<n, c), up to the end of the sequence.
+
+    Args:
+        network: Ids and condition to logits.
+        c: Condition of a batch of B.
+        alphabet: Ids.
+        warping: How samples are drawn. `log_prob` and `best` are about the model without it.
+        max_new_tokens: Samples are cut after so many tokens, and what `best` finds has no more;
+            None for as many as the type of z allows.
+        prefix: Known beginnings. Everything is then about the rest, given them.
+        rows: Most sequences to work on at once.
+    """
+
+    network: TokenTransformer
+    c: Condition
+    alphabet: Alphabet
+    warping: Warping
+    max_new_tokens: int | None
+    prefix: Prefix
+    rows: int = 64
+
+    @property
+    def batch(self) -> int:
+        return self.c.batch
+
+    @property
+    def _device(self) -> torch.device:
+        return self.prefix.ids.device
+
+    @torch.no_grad()
+    def sample(
+        self,
+        num_samples: int = 1,
+        generators: Generators | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Latent:
+        generators = generators or Generators.from_seed(
+            None, num_samples=num_samples, batch=self.batch
+        )
+        count, places = num_samples * self.batch, self.alphabet.max_length
+        chunks = range(0, count, self.rows)
+        ids = torch.zeros(count, places, dtype=torch.long, device=self._device)
+        lengths = ids[:, 0].clone()
+        for i, start in enumerate(chunks):
+            rows = slice(start, min(start + self.rows, count))
+            index = torch.arange(count)[rows] % self.batch
+            growth = self._grow(index, generators.flat(rows))
+            # What it yields is changed in place, so that the first is the last, too.
+            ids_now, lengths_now = next(growth)
+            for step, _ in enumerate(growth, start=1):
+                if progress is not None:
+                    progress(i * places + step, len(chunks) * places)
+            ids[rows], lengths[rows] = ids_now, lengths_now
+            if progress is not None:
+                progress((i + 1) * places, len(chunks) * places)
+        shape = (num_samples, self.batch)
+        return self.alphabet.latent(ids.unflatten(0, shape), lengths.unflatten(0, shape))
+
+    @torch.no_grad()
+    def stream(self, generators: Generators | None = None) -> Iterator[Latent]:
+        generators = generators or Generators.from_seed(None, num_samples=1, batch=self.batch)
+        ids = lengths = None
+        for step, (ids, lengths) in enumerate(
+            self._grow(torch.arange(self.batch), generators.flat())
+        ):
+            if step:
+                # The lengths tell how far it has come, even where all end at one.
+                yield Latent(self.alphabet.latent(ids, lengths).z, lengths.clone())
+        if not self.alphabet.varies or step == 0:
+            yield self.alphabet.latent(ids, lengths.clone())
+
+    def _grow(self, index: Tensor, generators: Generators) -> Iterator[tuple[Tensor, Tensor]]:
+        prefix = self.prefix.select(index)
+        return grow(
+            Decoder(self.network, self.c.select(index), begin=self.alphabet.end),
+            prefix,
+            prefix.limits(self.alphabet, self.max_new_tokens),
+            alphabet=self.alphabet,
+            warping=self.warping,
+            generators=generators,
+        )
+
+    @torch.no_grad()
+    def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
+        """log p(z | c), exact, of the model itself whatever the options of sampling.
+
+        Args:
+            latent: z (B, L) with its lengths, one for each condition.
+            generators: Not needed.
+
+        Returns:
+            nats (B,), the end counted where there is one. With a known beginning, of the rest given
+            it, and minus infinity for what begins otherwise.
+
+        Raises:
+            SpecError: If z is not of the model's type, or not one for each condition.
+        """
+        ids, lengths = self.alphabet.ids(latent, self.batch, self._device)
+        known = self.prefix.known
+        agrees = ((ids == self.prefix.closed_by(self.alphabet.end)) | ~known).all(1)
+        nats = torch.zeros(self.batch, device=self._device)
+        for start in range(0, self.batch, self.rows):
+            rows = slice(start, min(start + self.rows, self.batch))
+            c = self.c.select(torch.arange(self.batch)[rows])
+            lost = surprise(self.network, ids[rows], lengths[rows], c, self.alphabet)
+            nats[rows] = -(lost * ~known[rows, : lost.shape[1]]).double().sum(1).float()
+        return LogProb(
+            nats=torch.where(agrees, nats, -math.inf),
+            kind="exact",
+            std_error=torch.zeros_like(nats),
+            num_dims=(self.alphabet.num_tokens(lengths) - known.sum(1)).clamp(min=0),
+            how="sum of log p of each token given those before it, the end included",
+        )
+
+    @torch.no_grad()
+    def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
+        """The likeliest latents that a beam search finds, likeliest first.
+
+        Args:
+            num_best: N, at most `num_beams`.
+            num_beams: Width of the beam.
+
+        Returns:
+            Latents (N, B, L), and log p of each in nats (N, B): the plain sum that `log_prob` also
+            gives, whatever the length.
+
+        Raises:
+            ValueError: If `num_best` or `num_beams` is out of range, or there are fewer sequences.
+        """
+        for name, value in (("num_best", num_best), ("num_beams", num_beams)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is an integer, got {value!r}.")
+        if not 1 <= num_best <= num_beams:
+            raise ValueError(
+                f"num_best is at least 1 and at most num_beams, got {num_best} of {num_beams}. "
+                "Widen the beam."
+            )
+        step = max(1, self.rows // num_beams)
+        found = [
+            self._best(torch.arange(start, min(start + step, self.batch)), num_best, num_beams)
+            for start in range(0, self.batch, step)
+        ]
+        ids, lengths, scores = (
+            torch.cat(parts).transpose(0, 1) for parts in zip(*found, strict=True)
+        )
+        return self.alphabet.latent(ids, lengths), scores
+
+    def _best(self, index: Tensor, num_best: int, num_beams: int) -> tuple[Tensor, ...]:
+        prefix = self.prefix.select(index)
+        ids, lengths, scores = beam_search(
+            Decoder(self.network, self.c.select(index), begin=self.alphabet.end),
+            prefix,
+            prefix.limits(self.alphabet, self.max_new_tokens),
+            alphabet=self.alphabet,
+            num_best=num_best,
+            num_beams=num_beams,
+        )
+        possible = (scores > -math.inf).sum(1).min()
+        if possible < num_best:
+            raise ValueError(
+                f"num_best is {num_best}, but there are only {int(possible)} sequences to choose "
+                "from. Ask for fewer."
+            )
+        return ids, lengths, scores
+
+    def completing(self, known: Latent, mask: Tensor) -> AutoregressiveConditional:
+        """P(Z | c, beginning), exact for a mask that is true on the first places only.
+
+        A known place beyond `known.lengths` is a known end. What is completed already stays known.
+
+        Args:
+            known: z (B, l), one for each condition.
+            mask: Boolean (B, l), true where z is known.
+
+        Raises:
+            SpecError: If something is known behind a gap, or is not of the model's type.
+        """
+        ids, given = self.alphabet.known(known, mask, self.batch, self._device)
+        prefix = Prefix.of(ids, given, self.alphabet)
+        end, both = self.alphabet.end, prefix.known & self.prefix.known
+        if (prefix.closed_by(end) != self.prefix.closed_by(end))[both].any():
+            raise SpecError(
+                "What is known contradicts the beginning that this distribution is given already. "
+                "Complete the distribution that `model(c)` gives."
+            )
+        return replace(self, prefix=prefix.or_(self.prefix))

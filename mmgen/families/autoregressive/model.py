@@ -1,0 +1,134 @@
+"""A causal network as a model of P(Z | c) on sequences of tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.core.condition import Condition
+from mmgen.core.errors import SpecError
+from mmgen.core.latent import Latent
+from mmgen.core.model import Model
+from mmgen.core.options import Option, resolve_options
+from mmgen.core.spec import ConditionSpec, Spec
+from mmgen.families.autoregressive.conditional import AutoregressiveConditional, surprise
+from mmgen.families.autoregressive.decoding import Prefix
+from mmgen.families.autoregressive.sequences import Alphabet
+from mmgen.families.autoregressive.warping import Warping
+from mmgen.nn.tokens import TokenTransformer
+
+__all__ = ["Autoregressive"]
+
+_WARPING = (
+    Option("temperature", 1.0, "Below 1 likelier tokens, 0 the likeliest.", minimum=0.0),
+    Option("top_k", 0, "Draw from the so many likeliest tokens; 0 for all.", minimum=0),
+    Option(
+        "top_p",
+        1.0,
+        "Draw from the likeliest tokens that reach this probability.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Option(
+        "min_p",
+        0.0,
+        "Draw from tokens with this share of the likeliest one's probability.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Option(
+        "repetition_penalty",
+        1.0,
+        "Above 1 fewer tokens that came before, below 1 more.",
+        minimum=0.01,
+        maximum=100.0,
+    ),
+)
+
+
+class Autoregressive(Model):
+    """P(Z | c) as a product over tokens, each given those before it.
+
+        log p(z | c) = sum_n log p(z_n | z_1 ... z_n-1, c)
+
+    If lengths vary an end token, the family's own, follows the content; at the greatest length the
+    end is certain. The loss is -log p(z | c) over the greatest number of tokens: the same factor
+    for every example, since a mean over the tokens of each would favour short sequences.
+
+    Args:
+        network: A causal transformer that takes the content's ids and one more, with which every
+            sequence begins, and gives logits of the content and, if lengths vary, the end.
+        spec: The type of z: tokens (L,), L a number or a letter.
+
+    Raises:
+        SpecError: If z is not tokens in a row, or the network does not fit.
+
+    Source: A Neural Probabilistic Language Model (Bengio et al., 2003), Sec. 2,
+    jmlr.org/papers/v3/bengio03a.
+    """
+
+    def __init__(self, network: TokenTransformer, *, spec: Spec) -> None:
+        super().__init__()
+        alphabet = Alphabet.of(spec, by="Autoregressive")
+        want = (alphabet.vocabulary + 1, alphabet.num_targets)
+        have = (network.vocabulary, network.num_outputs)
+        if want != have or not network.causal:
+            raise SpecError(
+                f"Autoregressive expects a causal network from {want[0]} ids to {want[1]} logits; "
+                f"this one has {have[0]} and {have[1]}, causal={network.causal}. Build it so."
+            )
+        self.network = network
+        self.spec = spec
+        self.alphabet = alphabet
+        self.condition: ConditionSpec = network.condition
+
+    @classmethod
+    def debug(
+        cls, *, spec: Spec | None = None, condition: ConditionSpec | None = None
+    ) -> Autoregressive:
+        """A tiny one."""
+        spec = spec or Spec("text", "tokens", ("L",), vocabulary=5, max_length=8)
+        alphabet = Alphabet.of(spec, by="Autoregressive")
+        network = TokenTransformer.debug(
+            vocabulary=alphabet.vocabulary + 1,
+            num_outputs=alphabet.num_targets,
+            condition=condition,
+        )
+        return cls(network, spec=spec)
+
+    def options(self) -> tuple[Option, ...]:
+        if not self.spec.varies:
+            return _WARPING
+        most = Option(
+            "max_new_tokens",
+            None,
+            "Cut samples after so many tokens.",
+            minimum=1,
+            maximum=self.alphabet.max_length,
+            optional=True,
+            kind=int,
+        )
+        return (*_WARPING, most)
+
+    def forward(self, c: Condition, **options: Any) -> AutoregressiveConditional:
+        settings = resolve_options(self.options(), options)
+        most = settings.pop("max_new_tokens", None)
+        weight = self.network.out.weight
+        return AutoregressiveConditional(
+            network=self.network,
+            c=c.to(weight.device, weight.dtype),
+            alphabet=self.alphabet,
+            warping=Warping(**settings),
+            max_new_tokens=most,
+            prefix=Prefix.none(c.batch, self.alphabet, weight.device),
+        )
+
+    def loss(
+        self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        device = self.network.out.weight.device
+        ids, lengths = self.alphabet.ids(latent, c.batch, device)
+        lost = surprise(self.network, ids, lengths, c, self.alphabet)
+        return lost.sum(1) / self.alphabet.max_length
