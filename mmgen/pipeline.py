@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen import hub
+from mmgen.chain import Chain, Stage
 from mmgen.compose import compose_parts
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec, Lossless
@@ -91,6 +92,10 @@ class Pipeline:
         count = sum(p.numel() for p in self.parts.parameters())
         name = self.recipe or "by hand"
         return f"Pipeline({name}, X={self.codec.spec.modality}, {count / 1e6:.2f} M parameters)"
+
+    def __rshift__(self, then: Stage) -> Chain:
+        """P(X' | Y) through this X: `then` conditioned on what this generates."""
+        return Chain(self, then) if isinstance(then, Stage) else NotImplemented
 
     # The distribution ---------------------------------------------------------------------------
 

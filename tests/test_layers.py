@@ -17,6 +17,7 @@ ROWS = {
     "families": 2,
     "guidance": 3,
     "backends": 3,
+    "chain": 4,
     "compose": 4,
     "hub": 4,
     "pipeline": 4,
