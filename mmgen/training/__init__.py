@@ -3,6 +3,6 @@
 from mmgen.training.fit import fit
 from mmgen.training.pairs import Pairs
 from mmgen.training.settings import TrainSettings
-from mmgen.training.trainable import Autoencoding
+from mmgen.training.trainable import Autoencoding, Vocoding
 
-__all__ = ["Autoencoding", "Pairs", "TrainSettings", "fit"]
+__all__ = ["Autoencoding", "Pairs", "TrainSettings", "Vocoding", "fit"]

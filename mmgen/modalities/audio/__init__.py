@@ -1,0 +1,47 @@
+"""Sounds: Audio to people, mel frames or tokens to models."""
+
+from mmgen.modalities.audio.encoder import AudioEncoder
+from mmgen.modalities.audio.files import SUFFIXES, in_a_row, load, save, save_many
+from mmgen.modalities.audio.griffin_lim import GriffinLim
+from mmgen.modalities.audio.log_mel import LogMel
+from mmgen.modalities.audio.mu_law import MuLaw
+from mmgen.modalities.audio.value import Audio, resample
+from mmgen.nn.mel import MelSpec
+
+__all__ = [
+    "SUFFIXES",
+    "Audio",
+    "AudioEncoder",
+    "GriffinLim",
+    "LogMel",
+    "MelSpec",
+    "MuLaw",
+    "codec",
+    "encoder",
+    "in_a_row",
+    "load",
+    "resample",
+    "save",
+    "save_many",
+]
+
+
+def _mel(size: str) -> MelSpec:
+    if size == "debug":
+        return MelSpec.debug()
+    return MelSpec(16000, fft=1024, hop=256, window=1024, num_mels=80, fmin=0.0, fmax=8000.0)
+
+
+def codec(size: str) -> LogMel:
+    """The codec of this size: mel frames of 2 s at 8 kHz, or of 8 s at 16 kHz, and Griffin-Lim.
+
+    Train a `mmgen.nn.vocoder.Vocoder` for the same frames where sounds shall be good.
+    """
+    return LogMel(_mel(size), max_length={"debug": 128, "small": 512}[size])
+
+
+def encoder(size: str, labels: tuple[str, ...] = ()) -> AudioEncoder:
+    """The audio encoder of this size, for the sounds of the codec of this size."""
+    if size == "debug":
+        return AudioEncoder.debug()
+    return AudioEncoder(_mel(size), dim=128, depth=2, num_heads=4, max_frames=512)
