@@ -16,7 +16,7 @@ class Spec:
     """The type of a latent z: what a codec gives and a model generates.
 
     Args:
-        modality: "text", "image", "audio", "video", "actions", "molecule", "label" or "properties".
+        modality: Name of its module in `mmgen.modalities`: "text", "image", "molecules", ...
         kind: "continuous" for real numbers, "tokens" for integers below `vocabulary`.
         shape: Event shape. An integer is fixed, a letter names a size that varies. Its rank tells
             the layout: continuous (K,) numbers, (T, F) a sequence of feature vectors, (C, H, W) an

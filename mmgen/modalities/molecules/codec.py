@@ -1,0 +1,139 @@
+"""Molecules as strings of symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.core.codec import Lossless
+from mmgen.core.errors import LoadError
+from mmgen.core.latent import Latent
+from mmgen.core.spec import Spec
+from mmgen.modalities.molecules.notation import SMILES, Notation
+from mmgen.modalities.molecules.structure import canonical
+from mmgen.modalities.molecules.vocabulary import Vocabulary
+from mmgen.modalities.text.ids import from_latent, pad, to_latent, unpad
+
+__all__ = ["MoleculeTokens"]
+
+_SYMBOLS = "symbols.txt"
+
+
+class MoleculeTokens(Lossless):
+    """One token for each symbol of a molecule's canonical SMILES, or of that as SELFIES.
+
+    A molecule has other strings, too, so log p of its canonical one is at most log p of the
+    molecule. What a model draws need not be a molecule: `raw` gives the string as it was drawn, and
+    `present` the canonical SMILES where there is one and the raw string where there is none.
+
+    Args:
+        notation: How molecules are written: SMILES or SELFIES.
+        capacity: Most symbols that `fit` may find, those of the notation's basis among them; the
+            specification's vocabulary, however many there are.
+        max_length: Longest molecule, in symbols. A longer one is an error, never cut.
+
+    Raises:
+        ValueError: If the capacity cannot hold the basis, or max_length is below 1.
+    """
+
+    def __init__(
+        self, notation: Notation = SMILES, *, capacity: int = 64, max_length: int = 128
+    ) -> None:
+        super().__init__()
+        if capacity < len(notation.basis) or max_length < 1:
+            raise ValueError(
+                f"Expected a capacity of at least {len(notation.basis)}, the basis of "
+                f"{notation.name}, and a max_length of at least 1; got {capacity} and {max_length}."
+            )
+        self.notation, self.capacity, self.max_length = notation, capacity, max_length
+        self.vocabulary: Vocabulary | None = None
+
+    @classmethod
+    def debug(cls) -> MoleculeTokens:
+        """A tiny one, fitted to a few molecules."""
+        codec = cls(capacity=40, max_length=48)
+        codec.fit(["CCO", "c1cc[nH]c1", "C[C@H](N)C(=O)O"])
+        return codec
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(
+            "molecules", "tokens", ("L",), vocabulary=self.capacity, max_length=self.max_length
+        )
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it has its symbols."""
+        return self.vocabulary is not None
+
+    def fit(self, values: Sequence[Any]) -> None:
+        """Take the symbols of examples of X.
+
+        Raises:
+            TypeError, ValueError: If one is no molecule, or there are more symbols than `capacity`.
+        """
+        rows = [self._symbols(value) for value in values]
+        self.vocabulary = Vocabulary.learn(rows, basis=self.notation.basis, capacity=self.capacity)
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        vocabulary = self._require_vocabulary()
+        return pad([vocabulary.ids(self._checked(value)) for value in values])
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        return to_latent(tensors)
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        return from_latent(latent)
+
+    def raw(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """The strings of prepared tensors in the codec's notation, molecules or not."""
+        vocabulary = self._require_vocabulary()
+        return [vocabulary.text(row) for row in unpad(tensors)]
+
+    def present(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Canonical SMILES where the string is a molecule, the raw string where it is none."""
+        return [self._shown(raw) for raw in self.raw(tensors)]
+
+    def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Zeros (B,): symbols are counted, not measured."""
+        return torch.zeros(len(tensors["ids"]))
+
+    def assets(self) -> dict[str, bytes]:
+        return {} if self.vocabulary is None else {_SYMBOLS: self.vocabulary.to_bytes()}
+
+    def load_assets(self, assets: Mapping[str, bytes]) -> None:
+        if _SYMBOLS not in assets:
+            raise LoadError(f"MoleculeTokens needs {_SYMBOLS}, which is missing. Save it again.")
+        self.vocabulary = Vocabulary.from_bytes(assets[_SYMBOLS], capacity=self.capacity)
+
+    def _symbols(self, value: Any) -> list[str]:
+        return self.notation.split(self.notation.write(canonical(value)))
+
+    def _checked(self, value: Any) -> list[str]:
+        symbols = self._symbols(value)
+        if len(symbols) > self.max_length:
+            raise ValueError(
+                f"Expected a molecule of at most {self.max_length} symbols of {self.notation.name}"
+                f", got {len(symbols)}: {''.join(symbols[:20])}... Give a smaller one, or build "
+                "the codec with a larger max_length."
+            )
+        return symbols
+
+    def _shown(self, raw: str) -> str:
+        try:
+            return canonical(self.notation.read(raw))
+        except ValueError:
+            return raw
+
+    def _require_vocabulary(self) -> Vocabulary:
+        if self.vocabulary is None:
+            raise LoadError(
+                "MoleculeTokens has no symbols yet. Call fit(molecules) on examples, or load saved "
+                "ones."
+            )
+        return self.vocabulary
