@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,21 @@ from mmgen import hub
 from mmgen.chain import Chain, Stage
 from mmgen.compose import compose_parts
 from mmgen.core.card import Card
-from mmgen.core.codec import Codec, Lossless
+from mmgen.core.codec import Codec
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import Conditional, LogProb, Progress, Tractable
+from mmgen.core.conditional import Progress
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError
-from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
-from mmgen.core.rng import Generators, expand_seeds
+from mmgen.distribution import MAX_SAMPLES, Distribution
+from mmgen.given import complete, measure
+from mmgen.guidance.posterior import Posterior
 
 __all__ = ["COMPOSED", "MAX_SAMPLES", "Distribution", "Pipeline"]
 
 COMPOSED = "compose"
 """What a saved pipeline that was put together by `Pipeline.compose` calls its recipe."""
-
-MAX_SAMPLES = 10_000
-"""Most samples of one call, all conditions together."""
 
 
 class Pipeline:
@@ -113,17 +110,53 @@ class Pipeline:
             options = (*options, negative)
         return options
 
-    def given(self, y: Any = None, **options: Any) -> Distribution:
-        """P(X | y), or one for each y of a list.
+    def given(
+        self,
+        y: Any = None,
+        *,
+        known: Any = None,
+        mask: Any = None,
+        operator: Any = None,
+        measurement: Any = None,
+        noise: float | None = None,
+        posterior: str | Posterior | None = None,
+        **options: Any,
+    ) -> Distribution:
+        """P(X | y), or one for each y of a list; with more that is known of X, if it is given.
+
+        Known entries of X are a value and a mask: samples hold them exactly. A measurement is
+        b = A x + s n for a linear operator A and standard normal n, x being the value as its codec
+        sees it, floats before rounding: images (3, H, W) in [-1, 1]. For a list of conditions,
+        known, mask and measurement are lists of as many.
 
         Args:
             y: A condition, a list of them, or None for none.
+            known: A value of X. What it holds where the mask is false has no influence.
+            mask: Boolean array, true where it is known, of the shape of the value or of its last
+                axes: (H, W) for an image.
+            operator: A, one of `mmgen.operators` or any object with `A` and `A_adjoint`.
+            measurement: b, of the shape that A gives, without a batch axis.
+            noise: s, in the units of b; 0 if it is exact.
+            posterior: "mmps" (if not given) or "split_gibbs", see `mmgen.guidance.posterior`; or a
+                function from P(Z | c) and a Measurement to P(Z | c, b).
             options: Those that `options()` lists.
 
         Raises:
             OptionError: If an option is unknown.
-            TypeError, ValueError: If a condition or an option cannot be read.
+            TypeError, ValueError: If a condition or an option cannot be read, or what is known is
+                given in part, or is not finite.
+            SpecError: If what is known does not fit X, or the family has no way to use it.
         """
+        together = {"operator": operator, "measurement": measurement, "noise": noise}
+        _require_together(known=known, mask=mask)
+        _require_together(**together)
+        if posterior is not None and operator is None:
+            raise ValueError("posterior says how a measurement is used; give operator, too.")
+        if known is not None and operator is not None:
+            raise ValueError(
+                "Give known and mask, or operator and measurement, not both. A Mask operator "
+                "measures a part of a value."
+            )
         single = not isinstance(y, (list, tuple))
         conditions = [y] if single else list(y)
         if not conditions:
@@ -140,6 +173,19 @@ class Pipeline:
                 c = c.with_null(self._encode([negative] * len(conditions)))
             own = {o.name: settings[o.name] for o in self.model.options()}
             conditional = self.model(c, **own)
+        if known is not None:
+            values, masks = ([known], [mask]) if single else (list(known), list(mask))
+            completed, part = complete(conditional, self.codec, values, masks)
+            return Distribution(completed, self.codec, single, part)
+        if operator is not None:
+            conditional = measure(
+                conditional,
+                self.codec,
+                operator=operator,
+                values=[measurement] if single else list(measurement),
+                noise=noise,
+                posterior=posterior or "mmps",
+            )
         return Distribution(conditional, self.codec, single)
 
     def __call__(
@@ -158,7 +204,7 @@ class Pipeline:
             num_samples: If given, a list of so many for each condition.
             seed: s for s, s + 1, ... over all samples, conditions outermost; or a list of one each.
             progress: Called with (steps done, steps in all).
-            options: Those that `options()` lists.
+            options: Those that `options()` lists, and what `given` takes besides.
 
         Returns:
             A value of X; a list of them for several conditions; a list of num_samples of them in
@@ -316,77 +362,11 @@ class Pipeline:
         )
 
 
-@dataclass(frozen=True)
-class Distribution:
-    """P(X | y) for the conditions of one `given`.
-
-    Args:
-        conditional: The same in latents.
-        codec: Latents to values.
-        single: Whether there is one condition, not a list.
-    """
-
-    conditional: Conditional
-    codec: Codec
-    single: bool
-
-    def sample(
-        self,
-        num_samples: int = 1,
-        *,
-        seed: int | Sequence[int] | None = None,
-        progress: Progress | None = None,
-    ) -> list[Any]:
-        """A list of values for one condition, a list of such lists for several.
-
-        Raises:
-            ValueError: If num_samples is below 1 or beyond MAX_SAMPLES, or the seeds do not fit.
-        """
-        batch = self.conditional.batch
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-            raise TypeError(f"num_samples is an integer, got {num_samples!r}.")
-        if not 1 <= num_samples * batch <= MAX_SAMPLES:
-            raise ValueError(
-                f"num_samples is at least 1 and at most {MAX_SAMPLES} over all conditions, got "
-                f"{num_samples} for {batch}. Draw more in several calls with other seeds."
-            )
-        generators = Generators.from_seed(seed, num_samples=num_samples, batch=batch)
-        with torch.no_grad():
-            latent = self.conditional.sample(num_samples, generators, progress=progress)
-            flat = self.codec.present(self.codec.decode(latent.flatten()))
-        rows = [[flat[n * batch + b] for n in range(num_samples)] for b in range(batch)]
-        return rows[0] if self.single else rows
-
-    def log_prob(self, x: Any, *, seed: int | Sequence[int] = 0) -> LogProb:
-        """log p(x | y) in nats.
-
-        Args:
-            x: A value for one condition, a list of one each for several.
-            seed: For dequantisation and for estimates.
-
-        Returns:
-            A record with nats (B,). With a lossless codec it is the density of x; with any other,
-            that of its latent, and `how` says so.
-
-        Raises:
-            SpecError: If the model's family has no density.
-        """
-        if not isinstance(self.conditional, Tractable):
-            raise SpecError(f"{type(self.conditional).__name__} can be sampled but has no density.")
-        values = [x] if self.single else list(x)
-        batch = self.conditional.batch
-        if len(values) != batch:
-            raise ValueError(f"Expected {batch} values, one for each condition, got {len(values)}.")
-        tensors = self.codec.prepare(values)
-        seeds = expand_seeds(seed, batch)
-        rows = [
-            self.codec.encode(
-                self.codec.prepare([v]), generator=torch.Generator("cpu").manual_seed(s)
-            )
-            for v, s in zip(values, seeds, strict=True)
-        ]
-        latent = Latent(torch.cat([r.z for r in rows]))
-        found = self.conditional.log_prob(latent, Generators([seeds]))
-        if not isinstance(self.codec, Lossless):
-            return replace(found, how=f"{found.how}; density of the latent, the codec loses some")
-        return replace(found, nats=found.nats + self.codec.log_volume(tensors).to(found.nats))
+def _require_together(**given: Any) -> None:
+    missing = [name for name, value in given.items() if value is None]
+    if missing and len(missing) < len(given):
+        there = [name for name in given if name not in missing]
+        raise ValueError(
+            f"{' and '.join(there)} came without {' and '.join(missing)}. Give "
+            f"{', '.join(given)} together, or none of them."
+        )

@@ -19,6 +19,8 @@ ROWS = {
     "backends": 3,
     "chain": 4,
     "compose": 4,
+    "distribution": 4,
+    "given": 4,
     "hub": 4,
     "pipeline": 4,
     "inference": 5,

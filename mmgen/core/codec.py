@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.options import Option
 from mmgen.core.spec import Spec
@@ -56,6 +57,79 @@ class Codec(nn.Module, ABC):
     @abstractmethod
     def present(self, tensors: Mapping[str, Tensor]) -> list[Any]:
         """Prepared tensors to values that people hold (PIL images, strings, ...)."""
+
+    elementwise: bool = False
+    """Whether each entry of z is the image of one entry of the prepared tensor of the same shape,
+    so that a part of a value that is known is a part of its latent."""
+
+    def signal(self, latent: Latent) -> Tensor:
+        """The decoded values before any rounding (B, *value), floats that gradients flow through.
+
+        Operators act on these, and means and spreads are taken of them.
+
+        Raises:
+            SpecError: If values are not numbers.
+        """
+        tensors = list(self.decode(latent).values())
+        if len(tensors) != 1 or not tensors[0].is_floating_point():
+            raise SpecError(
+                f"{type(self).__name__} decodes to no signal of real numbers, so there is nothing "
+                "to measure or to average. Use a codec of continuous values."
+            )
+        return tensors[0]
+
+    def latent_mask(self, latent: Latent, masks: Sequence[Tensor]) -> Tensor:
+        """Which entries of latents are known, from which entries of their values are.
+
+        Args:
+            latent: z (B, *event) of the known values.
+            masks: B boolean masks of a value as `prepare` gives it, or of its last axes.
+
+        Returns:
+            Boolean (B, *event), false beyond the length of each.
+
+        Raises:
+            SpecError: If a mask has another shape, or no entry of z is one of the value.
+        """
+        if not self.elementwise:
+            raise SpecError(
+                f"{type(self).__name__} mixes the entries of a value in each latent, so known ones "
+                "cannot be held. Give operator=Mask(...) and a measurement with noise, or use a "
+                "codec that keeps entries apart."
+            )
+        known = torch.zeros(latent.z.shape, dtype=torch.bool)
+        for i, mask in enumerate(masks):
+            event = list(latent.z.shape[1:])
+            if latent.lengths is not None:
+                event[0] = int(latent.lengths[i])
+            if mask.ndim > len(event) or list(mask.shape) != event[len(event) - mask.ndim :]:
+                raise SpecError(
+                    f"Expected a mask of shape {tuple(event)}, or of its last axes; got "
+                    f"{tuple(mask.shape)}. Give one entry for each of the value."
+                )
+            known[i][tuple(slice(size) for size in event)] = mask
+        return known
+
+    def paste(
+        self, tensors: Mapping[str, Tensor], known: Mapping[str, Tensor], mask: Tensor
+    ) -> dict[str, Tensor]:
+        """Prepared tensors that hold exactly what is known.
+
+        Args:
+            tensors: What `decode` gave.
+            known: What `prepare` gave of the known values.
+            mask: What `latent_mask` gave, (B, *event).
+        """
+        pasted = dict(tensors)
+        for name, value in known.items():
+            if value.shape == mask.shape:
+                own = tensors[name].clone()
+                # Both may be padded, and not to the same length.
+                size = min(own.shape[1], value.shape[1])
+                here = (slice(None), slice(size))
+                own[here] = torch.where(mask[here].to(own.device), value[here].to(own), own[here])
+                pasted[name] = own
+        return pasted
 
     def options(self) -> tuple[Option, ...]:
         """What decoding can be asked for."""

@@ -1,5 +1,6 @@
-"""Guidance: models that wrap a model and sample differently."""
+"""Guidance: models and conditionals that are wrapped and sample differently."""
 
 from mmgen.guidance.classifier_free import ClassifierFreeGuidance
+from mmgen.guidance.posterior import POSTERIORS, find_posterior, mmps, split_gibbs
 
-__all__ = ["ClassifierFreeGuidance"]
+__all__ = ["POSTERIORS", "ClassifierFreeGuidance", "find_posterior", "mmps", "split_gibbs"]

@@ -95,10 +95,14 @@ class Latents(Codec):
         return Latent((e - self.mean) / self.std)
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
+        x = self.signal(latent)
+        return {"pixels": ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Pixels (B, 3, S, S), those of an image in [-1, 1]."""
         self._require_statistics()
         e = latent.z * self.std + self.mean
-        x = self.autoencoder.decode(e.to(self._dtype)).float()
-        return {"pixels": ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)}
+        return self.autoencoder.decode(e.to(self._dtype)).float()
 
     def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:
         return [to_pil(image) for image in tensors["pixels"].cpu()]

@@ -30,6 +30,8 @@ class Pixels(Lossless):
     arXiv:1511.01844.
     """
 
+    elementwise = True
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
@@ -71,8 +73,11 @@ class Pixels(Lossless):
         return Latent((x - self.mean) / self.std)
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
-        x = latent.z.float() * self.std + self.mean
-        return {"pixels": ((x + 1) * 128).floor().clamp(0, 255).to(torch.uint8)}
+        return {"pixels": ((self.signal(latent) + 1) * 128).floor().clamp(0, 255).to(torch.uint8)}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Pixels (B, 3, S, S), those of an image in [-1, 1]."""
+        return latent.z.float() * self.std + self.mean
 
     def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:
         return [to_pil(image) for image in tensors["pixels"].cpu()]

@@ -1,0 +1,137 @@
+"""What else is known of X: a part of it, or a measurement of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmgen.core.codec import Codec
+from mmgen.core.conditional import Completable, Conditional
+from mmgen.core.errors import SpecError
+from mmgen.core.latent import Latent
+from mmgen.distribution import Known
+from mmgen.guidance.posterior import Posterior, find_posterior
+from mmgen.operators.adapted import as_operator
+from mmgen.operators.measurement import Measurement
+from mmgen.operators.operator import check_adjoint
+
+__all__ = ["complete", "measure"]
+
+
+def complete(
+    conditional: Conditional, codec: Codec, values: Sequence[Any], masks: Sequence[Any]
+) -> tuple[Conditional, Known]:
+    """P(Z | c, the known part of X).
+
+    Args:
+        conditional: P(Z | c) for B conditions.
+        codec: Of X.
+        values: B values. What they hold where their mask is false has no influence.
+        masks: B boolean arrays, true where a value is known, of the shape of the value as the codec
+            prepares it or of its last axes: (H, W) for an image, (T, A) for actions.
+
+    Raises:
+        TypeError: If a mask is not boolean.
+        ValueError: If there is not one value and one mask for each condition, or a value cannot be
+            read.
+        SpecError: If the family or the codec cannot hold what is known.
+    """
+    for what, given in (("known values", values), ("masks", masks)):
+        if len(given) != conditional.batch:
+            raise ValueError(
+                f"Expected {conditional.batch} {what}, one for each condition, got {len(given)}."
+            )
+    if not isinstance(conditional, Completable):
+        raise SpecError(
+            f"{type(conditional).__name__} can be sampled but not completed. Use a family that "
+            "can: diffusion for continuous values, masked for tokens."
+        )
+    tensors = codec.prepare(values)
+    with torch.no_grad():
+        latent = codec.encode(tensors)
+    mask = codec.latent_mask(latent, [_mask(m) for m in masks])
+    z = latent.z.masked_fill(~mask.to(latent.z.device), 0)
+    completed = conditional.completing(Latent(z, latent.lengths), mask)
+    return completed, Known(tensors, latent, mask)
+
+
+def measure(
+    conditional: Conditional,
+    codec: Codec,
+    *,
+    operator: Any,
+    values: Sequence[Any],
+    noise: float,
+    posterior: str | Posterior,
+) -> Conditional:
+    """P(Z | c, b) for b = A x + s n, x being decoded values before rounding.
+
+    Args:
+        conditional: P(Z | c) for B conditions.
+        codec: Of X. Its `signal` is what the operator is applied to.
+        operator: A, an Operator or an object with `A` and `A_adjoint`.
+        values: b of each of B conditions.
+        noise: s, in the units of b.
+        posterior: Name of the method, or a function from P(Z | c) and a measurement to P(Z | c, b).
+
+    Raises:
+        TypeError: If the operator is none, or a measurement is not of numbers.
+        ValueError: If there is not one measurement for each condition, it is not finite, or the
+            noise is below 0.
+        SpecError: If operator, measurement and values do not fit together, or the family has no
+            posterior sampler.
+        UnknownNameError: If no method has this name.
+    """
+    operator = as_operator(operator)
+    method = find_posterior(posterior) if isinstance(posterior, str) else posterior
+    if len(values) != conditional.batch:
+        raise ValueError(
+            f"Expected {conditional.batch} measurements, one for each condition, got {len(values)}."
+        )
+    if codec.spec.varies:
+        raise SpecError(
+            "A measurement is one of values of a fixed shape; these vary in length. Use a codec "
+            "of fixed length."
+        )
+    rows = [_numbers(v) for v in values]
+    if any(row.shape != rows[0].shape for row in rows):
+        raise SpecError(f"Measurements have one shape, got {[tuple(r.shape) for r in rows]}.")
+
+    def signal(z: Tensor) -> Tensor:
+        return codec.signal(Latent(z))
+
+    device = next((b.device for b in (*codec.parameters(), *codec.buffers())), torch.device("cpu"))
+    with torch.no_grad():
+        shape = signal(torch.zeros(1, *codec.spec.shape, device=device)).shape
+    check_adjoint(operator, shape)
+    measured = operator.apply(torch.zeros(shape)).shape[1:]
+    if measured != rows[0].shape:
+        raise SpecError(
+            f"This operator measures {tuple(measured)} of a value {tuple(shape[1:])}; the "
+            f"measurement is {tuple(rows[0].shape)}. Give what operator.apply would give, without "
+            "its batch axis."
+        )
+    return method(conditional, Measurement(operator, torch.stack(rows), noise, signal))
+
+
+def _mask(mask: Any) -> Tensor:
+    array = mask if isinstance(mask, Tensor) else torch.as_tensor(np.array(mask))
+    if array.dtype != torch.bool:
+        raise TypeError(
+            f"A mask is boolean, true where the value is known; got {array.dtype}. Compare it "
+            "first: mask > 0.5, say."
+        )
+    return array.cpu()
+
+
+def _numbers(value: Any) -> Tensor:
+    array = value if isinstance(value, Tensor) else np.asarray(value)
+    if not isinstance(array, Tensor):
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"A measurement is an array of numbers, got {array.dtype}.")
+        array = torch.as_tensor(array)
+    return array.detach().float().cpu()
