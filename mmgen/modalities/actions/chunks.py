@@ -45,6 +45,8 @@ class ActionChunks(Lossless):
         SpecError: If sizes, bounds, units or the normalisation cannot be.
     """
 
+    elementwise = True
+
     def __init__(
         self,
         horizon: int,
@@ -129,12 +131,16 @@ class ActionChunks(Lossless):
         return Latent((tensors["actions"].to(self.shift) - self.shift) / self.scale)
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
-        self._require_statistics()
-        x = latent.z.float() * self.scale + self.shift
+        x = self.signal(latent)
         if self.clip:
             low, high = (torch.from_numpy(b).to(x.device) for b in (self.low, self.high))
             x = torch.minimum(torch.maximum(x, low), high)
         return {"actions": x}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Actions (B, T, A) before they are clipped."""
+        self._require_statistics()
+        return latent.z.float() * self.scale + self.shift
 
     def present(self, tensors: Mapping[str, Tensor]) -> list[np.ndarray]:
         return list(tensors["actions"].cpu().numpy())

@@ -28,6 +28,8 @@ class Properties(Lossless):
         SpecError: If names are missing, empty or given twice, or units do not match them.
     """
 
+    elementwise = True
+
     def __init__(self, names: Sequence[str], units: Sequence[str] = ()) -> None:
         super().__init__()
         self.names, self.units = check_names(names, units)
