@@ -246,7 +246,10 @@ class _Run:
             values = self.pipe(self.preview, seed=0)
         self.pipe.parts.train()
         kind = modality(self.pipe.codec.spec.modality)
-        titles = [", ".join(y.values()) if isinstance(y, Mapping) else str(y) for y in self.preview]
+        titles = [
+            ", ".join(map(str, y.values())) if isinstance(y, Mapping) else str(y)
+            for y in self.preview
+        ]
         kind.save_many(values, self.output / f"samples_{done:07d}{kind.SUFFIXES[0]}", titles)
 
     def _moved_by(self, optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
