@@ -39,6 +39,8 @@ class MoleculeTokens(Lossless):
         ValueError: If the capacity cannot hold the basis, or max_length is below 1.
     """
 
+    elementwise = True
+
     def __init__(
         self, notation: Notation = SMILES, *, capacity: int = 64, max_length: int = 128
     ) -> None:

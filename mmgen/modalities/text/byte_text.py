@@ -28,6 +28,8 @@ class ByteText(Lossless):
     Source: ByT5 (Xue et al., 2021), Sec. 3.1, arXiv:2105.13626.
     """
 
+    elementwise = True
+
     def __init__(self, max_length: int) -> None:
         super().__init__()
         if max_length < 1:

@@ -36,6 +36,8 @@ class SubwordText(Lossless):
         ValueError: If the vocabulary is below 256 or max_length below 1.
     """
 
+    elementwise = True
+
     def __init__(self, vocabulary: int = 1024, *, max_length: int = 256) -> None:
         super().__init__()
         if vocabulary < NUM_BYTES or max_length < 1:

@@ -111,7 +111,7 @@ def test_files_that_cannot_be_read_are_refused(
         molecules.load_many(tmp_path / "b.sdf")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400), st.sampled_from([".sdf", ".smi", ".mol"]))
 def test_altered_files_are_read_or_refused_clearly(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, place: int, suffix: str

@@ -130,6 +130,21 @@ def test_what_lies_beyond_the_length_changes_nothing(codec: ByteText | SubwordTe
     assert codec.present(full) == ["longer than that"]
 
 
+def test_a_part_of_a_text_can_be_known(codec: ByteText | SubwordText) -> None:
+    known = codec.prepare(["hello you", "a"])
+    latent = codec.encode(known)
+    masks = [torch.arange(int(n)) < 2 for n in latent.lengths]
+    mask = codec.latent_mask(latent, masks)
+    assert mask.sum(1).tolist() == [min(2, int(n)) for n in latent.lengths]
+    drawn = codec.prepare(["somewhat longer text", "another"])
+    pasted = codec.paste(drawn, known, mask)
+    first, second = codec.present(pasted)
+    assert first.startswith(
+        codec.present({"ids": known["ids"][:1, :2], "lengths": torch.tensor([2])})[0]
+    )
+    assert second.startswith("a") and torch.equal(pasted["lengths"], drawn["lengths"])
+
+
 def test_tokens_that_are_no_text_show_the_replacement_character() -> None:
     assert ByteText(9).present(
         {"ids": torch.tensor([[0x61, 0xFF]]), "lengths": torch.tensor([2])}
