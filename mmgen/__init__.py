@@ -8,9 +8,11 @@ from mmgen.version import __version__
 
 if TYPE_CHECKING:
     from mmgen.hub import list_pipelines
+    from mmgen.modalities.audio import Audio
+    from mmgen.modalities.video import Video
     from mmgen.pipeline import Pipeline
 
-__all__ = ["Pipeline", "__version__", "list_pipelines"]
+__all__ = ["Audio", "Pipeline", "Video", "__version__", "list_pipelines"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +25,12 @@ def __getattr__(name: str) -> Any:
         from mmgen.hub import list_pipelines
 
         return list_pipelines
+    if name == "Audio":
+        from mmgen.modalities.audio import Audio
+
+        return Audio
+    if name == "Video":
+        from mmgen.modalities.video import Video
+
+        return Video
     raise AttributeError(f"module 'mmgen' has no attribute {name!r}")

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mmgen
 from mmgen.core.errors import LoadError
 from mmgen.modalities import audio as sounds
 from mmgen.modalities.audio import Audio, LogMel, MuLaw, resample
@@ -22,6 +23,10 @@ NOISE = RNG.uniform(-1, 1, (2, 500)).astype(np.float32)
 STEREO = Audio(NOISE, RATE)
 # What a tone loses at most to each format, as a share of its energy.
 TONE = Audio.debug()
+
+
+def test_the_package_offers_it() -> None:
+    assert mmgen.Audio is Audio
 
 
 def test_a_sound_knows_its_duration_and_its_mean() -> None:

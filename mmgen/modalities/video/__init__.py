@@ -1,0 +1,36 @@
+"""Films: Video to people, uint8 (T, 3, H, W) to codecs."""
+
+from mmgen.modalities.video.encoder import VideoEncoder
+from mmgen.modalities.video.files import SUFFIXES, load, save, save_many, side_by_side
+from mmgen.modalities.video.frames import Frames
+from mmgen.modalities.video.latents import FrameLatents
+from mmgen.modalities.video.value import Video
+
+__all__ = [
+    "SUFFIXES",
+    "FrameLatents",
+    "Frames",
+    "Video",
+    "VideoEncoder",
+    "codec",
+    "encoder",
+    "load",
+    "save",
+    "save_many",
+    "side_by_side",
+]
+
+_FPS = 8.0
+
+
+def codec(size: str) -> Frames:
+    """The codec of this size: pixels of 4 frames of 16 x 16, or of 8 of 32 x 32, at 8 frames/s."""
+    num_frames, side = {"debug": (4, 16), "small": (8, 32)}[size]
+    return Frames(num_frames, side, fps=_FPS)
+
+
+def encoder(size: str, labels: tuple[str, ...] = ()) -> VideoEncoder:
+    """The video encoder of this size, for the films of the codec of this size."""
+    if size == "debug":
+        return VideoEncoder(4, 16, fps=_FPS, patch=(2, 8), dim=32, depth=1, num_heads=2)
+    return VideoEncoder(8, 32, fps=_FPS, patch=(2, 8), dim=128, depth=2, num_heads=4)
