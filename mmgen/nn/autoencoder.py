@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from mmgen.core.errors import SpecError
 from mmgen.nn.residual import Downsample, ResidualBlock, Upsample
 
-__all__ = ["Autoencoder"]
+__all__ = ["Autoencoder", "decoder_layers", "encoder_layers", "reconstruction_error"]
 
 # As in the released code of latent diffusion: variances outside of these are not told apart.
 LOGVAR_RANGE = (-30.0, 20.0)
@@ -68,27 +68,11 @@ class Autoencoder(nn.Module):
         scales: int = 3,
     ) -> None:
         super().__init__()
-        halvings = len(widths) - 1
-        if factor % 2**halvings:
-            raise ValueError(
-                f"{len(widths)} widths shrink images {2**halvings} times, so factor is a multiple "
-                f"of that; got {factor}. Use fewer widths."
-            )
         self.channels, self.latent_channels, self.factor = channels, latent_channels, factor
         self.kl_weight, self.gradient_weight, self.scales = kl_weight, gradient_weight, scales
-        patch = factor // 2**halvings
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(patch),
-            nn.Conv2d(channels * patch**2, widths[0], 3, padding=1),
-            *_blocks(widths, blocks, between=Downsample),
-            nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1),
-        )
-        self.decoder = nn.Sequential(
-            nn.Conv2d(latent_channels, widths[-1], 3, padding=1),
-            *_blocks(widths[::-1], blocks, between=Upsample),
-            nn.Conv2d(widths[0], channels * patch**2, 3, padding=1),
-            nn.PixelShuffle(patch),
-        )
+        shape = {"widths": widths, "factor": factor, "blocks": blocks}
+        self.encoder = encoder_layers(channels, 2 * latent_channels, **shape)
+        self.decoder = decoder_layers(latent_channels, channels, **shape)
 
     @classmethod
     def debug(cls, *, channels: int = 3) -> Autoencoder:
@@ -132,20 +116,75 @@ class Autoencoder(nn.Module):
         decoded = self.decode(mean + torch.exp(logvar / 2) * eps)
         mean, logvar = mean.float(), logvar.float()
         kl_B = (mean.square() + logvar.exp() - 1 - logvar).flatten(1).sum(1) / 2
-        return self._distance(x_BCHW, decoded) + self.kl_weight * kl_B / x_BCHW[0].numel()
+        error_B = reconstruction_error(
+            x_BCHW, decoded, gradient_weight=self.gradient_weight, scales=self.scales
+        )
+        return error_B + self.kl_weight * kl_B / x_BCHW[0].numel()
 
-    def _distance(self, x_BCHW: Tensor, decoded: Tensor) -> Tensor:
-        """R(x, decoded) (B,)."""
-        error = (decoded - x_BCHW).float()
-        total = 0.0
-        for scale in range(self.scales):
-            if scale:
-                error = F.avg_pool2d(error, 2, ceil_mode=True)
-            total = total + _absolute(error)
-            for axis in (-2, -1):
-                if error.shape[axis] > 1:
-                    total = total + self.gradient_weight * _absolute(error.diff(dim=axis))
-        return total / self.scales
+
+def encoder_layers(
+    channels: int, out: int, *, widths: Sequence[int], factor: int, blocks: int
+) -> nn.Sequential:
+    """Convolutions from images (B, C, H, W) to features (B, out, H / f, W / f).
+
+    Args:
+        channels: C.
+        out: Number of features.
+        widths: As in `Autoencoder`, as are `factor` f and `blocks`.
+
+    Raises:
+        ValueError: If the factor is not a multiple of what the levels give.
+    """
+    patch = _patch(widths, factor)
+    return nn.Sequential(
+        nn.PixelUnshuffle(patch),
+        nn.Conv2d(channels * patch**2, widths[0], 3, padding=1),
+        *_blocks(widths, blocks, between=Downsample),
+        nn.Conv2d(widths[-1], out, 3, padding=1),
+    )
+
+
+def decoder_layers(
+    features: int, channels: int, *, widths: Sequence[int], factor: int, blocks: int
+) -> nn.Sequential:
+    """Convolutions from features (B, features, H / f, W / f) to images (B, C, H, W).
+
+    Arguments and errors are those of `encoder_layers`.
+    """
+    patch = _patch(widths, factor)
+    return nn.Sequential(
+        nn.Conv2d(features, widths[-1], 3, padding=1),
+        *_blocks(widths[::-1], blocks, between=Upsample),
+        nn.Conv2d(widths[0], channels * patch**2, 3, padding=1),
+        nn.PixelShuffle(patch),
+    )
+
+
+def reconstruction_error(
+    x_BCHW: Tensor, decoded: Tensor, *, gradient_weight: float, scales: int
+) -> Tensor:
+    """R(x, decoded) (B,) of the module's docstring, for images of the same shape."""
+    error = (decoded - x_BCHW).float()
+    total = 0.0
+    for scale in range(scales):
+        if scale:
+            error = F.avg_pool2d(error, 2, ceil_mode=True)
+        total = total + _absolute(error)
+        for axis in (-2, -1):
+            if error.shape[axis] > 1:
+                total = total + gradient_weight * _absolute(error.diff(dim=axis))
+    return total / scales
+
+
+def _patch(widths: Sequence[int], factor: int) -> int:
+    """Side of the squares of pixels that are folded into channels."""
+    shrinking = 2 ** (len(widths) - 1)
+    if factor % shrinking:
+        raise ValueError(
+            f"{len(widths)} widths shrink images {shrinking} times, so factor is a multiple "
+            f"of that; got {factor}. Use fewer widths."
+        )
+    return factor // shrinking
 
 
 def _absolute(error: Tensor) -> Tensor:

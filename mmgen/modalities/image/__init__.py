@@ -1,5 +1,6 @@
 """Images: PIL images to people, uint8 (3, H, W) to codecs."""
 
+from mmgen.modalities.image.codes import Codes
 from mmgen.modalities.image.encoder import ImageEncoder
 from mmgen.modalities.image.files import SUFFIXES, grid, load, save, save_many, to_pil
 from mmgen.modalities.image.latents import Latents
@@ -7,6 +8,7 @@ from mmgen.modalities.image.pixels import Pixels
 
 __all__ = [
     "SUFFIXES",
+    "Codes",
     "ImageEncoder",
     "Latents",
     "Pixels",

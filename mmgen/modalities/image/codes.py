@@ -1,0 +1,88 @@
+"""Images as the tokens of a quantising autoencoder: a row of integers, and not all of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mmgen.core.codec import Codec
+from mmgen.core.errors import SpecError
+from mmgen.core.latent import Latent
+from mmgen.core.spec import Spec
+from mmgen.modalities.image.files import load_batch, to_pil
+from mmgen.nn.vq import QuantizingAutoencoder
+
+__all__ = ["Codes"]
+
+
+class Codes(Codec):
+    """z = the tokens of the places of an image, row by row from the top.
+
+    An image does not come back exactly, so a density of z is none of x. The autoencoder is held
+    frozen: train it first, by its own loss.
+
+    Args:
+        autoencoder: Module with encode(x) -> tokens (B, S / f, S / f) and decode(tokens) -> x for
+            x (B, 3, S, S) in [-1, 1], `vocabulary`, and `factor` f, pixels per token on each side.
+            Its parameters stop requiring gradients.
+        size: Side S of the square images.
+
+    Raises:
+        SpecError: If the factor does not divide the size.
+
+    Source: Neural Discrete Representation Learning (van den Oord et al., 2017), Sec. 3,
+    arXiv:1711.00937, with the quantiser of `mmgen.nn.vq`.
+    """
+
+    def __init__(self, autoencoder: nn.Module, *, size: int) -> None:
+        super().__init__()
+        if size % autoencoder.factor:
+            raise SpecError(
+                f"Codes expects a size that is a multiple of {autoencoder.factor}, the pixels per "
+                f"token; got {size}. Use another size."
+            )
+        self.size, self.side = size, size // autoencoder.factor
+        self.autoencoder = autoencoder.requires_grad_(False)
+
+    @classmethod
+    def debug(cls) -> Codes:
+        """A tiny one, trained on nothing."""
+        return cls(QuantizingAutoencoder.debug(), size=8)
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(
+            "image",
+            "tokens",
+            (self.side**2,),
+            low=-1.0,
+            high=1.0,
+            vocabulary=self.autoencoder.vocabulary,
+        )
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        return {"pixels": load_batch(values, size=self.size)}
+
+    @torch.no_grad()
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        parameter = next(self.autoencoder.parameters())
+        x = tensors["pixels"].to(parameter.device, torch.float32) / 127.5 - 1
+        return Latent(self.autoencoder.encode(x.to(parameter.dtype)).flatten(1))
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        x = self.signal(latent)
+        return {"pixels": ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Pixels (B, 3, S, S), those of an image in [-1, 1]. Tokens have no gradient."""
+        tokens = latent.z.unflatten(1, (self.side, self.side))
+        return self.autoencoder.decode(tokens).float()
+
+    def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:
+        return [to_pil(image) for image in tensors["pixels"].cpu()]
