@@ -107,11 +107,10 @@ def measure(
     device = next((b.device for b in (*codec.parameters(), *codec.buffers())), torch.device("cpu"))
     with torch.no_grad():
         shape = signal(torch.zeros(1, *codec.spec.shape, device=device)).shape
-    check_adjoint(operator, shape)
-    measured = operator.apply(torch.zeros(shape)).shape[1:]
-    if measured != rows[0].shape:
+    measured = check_adjoint(operator, shape, device=device)[1:]
+    if measured != tuple(rows[0].shape):
         raise SpecError(
-            f"This operator measures {tuple(measured)} of a value {tuple(shape[1:])}; the "
+            f"This operator measures {measured} of a value {tuple(shape[1:])}; the "
             f"measurement is {tuple(rows[0].shape)}. Give what operator.apply would give, without "
             "its batch axis."
         )

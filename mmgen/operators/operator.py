@@ -37,22 +37,32 @@ class Operator(ABC):
         return self
 
 
-def check_adjoint(operator: Operator, shape: Sequence[int], *, tolerance: float = 1e-3) -> None:
+def check_adjoint(
+    operator: Operator,
+    shape: Sequence[int],
+    *,
+    tolerance: float = 1e-3,
+    device: torch.device | str = "cpu",
+) -> tuple[int, ...]:
     """Try on one random value and one random measurement whether A is linear and A^T its adjoint.
 
     Args:
         operator: The map.
         shape: Of values x, with the batch axis: (B, *value).
         tolerance: Of |<A x, y> - <x, A^T y>| over |A x| |y|, and of |A 0| over |A x|.
+        device: Where values are.
+
+    Returns:
+        The shape of A x, with the batch axis.
 
     Raises:
         SpecError: If A cannot be applied to values of this shape, or fails the test.
     """
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(tuple(shape), generator=generator)
+    x = torch.randn(tuple(shape), generator=generator).to(device)
     try:
         measured, offset = operator.apply(x), operator.apply(torch.zeros_like(x))
-        y = torch.randn(measured.shape, generator=generator)
+        y = torch.randn(measured.shape, generator=generator).to(device)
         back = operator.adjoint(y)
     except (RuntimeError, IndexError, ValueError) as error:
         raise SpecError(
@@ -76,3 +86,4 @@ def check_adjoint(operator: Operator, shape: Sequence[int], *, tolerance: float 
             f"The adjoint of {type(operator).__name__} is not the transpose of its map: <A x, y> "
             f"and <x, A^T y> differ by {gap:.3g}. Posterior sampling needs the exact transpose."
         )
+    return tuple(measured.shape)
