@@ -9,8 +9,9 @@ estimation, which needs no chain; its optimum has Z = 1. It works where the Gaus
 data. In many dimensions telling the two apart is too easy to teach the density, and the other
 families serve better. Where sequences differ in length, P(Z | c, length) is modelled.
 
-Sources: Noise-contrastive estimation (Gutmann & Hyvärinen, 2010), Eq. 3-8; exponential tilting of
-a learnt base: A Theory of Generative ConvNet (Xie et al., 2016), Eq. 2, arXiv:1602.03264.
+Sources: Noise-contrastive estimation (Gutmann & Hyvärinen, 2010), Sec. 2, here with a Gaussian that
+is learnt as well; tilting of a Gaussian: A Theory of Generative ConvNet (Xie et al., 2016), Sec. 2,
+arXiv:1602.03264.
 """
 
 from __future__ import annotations

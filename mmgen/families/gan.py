@@ -58,7 +58,7 @@ class GenerativeAdversarial(Model):
     Raises:
         SpecError: If z is not continuous, or varies in other than time.
 
-    Source: The GAN is dead; long live the GAN! (Huang et al., 2025), Eq. 2-4, arXiv:2501.05441
+    Source: The GAN is dead; long live the GAN! (Huang et al., 2025), Sec. 2, arXiv:2501.05441
     """
 
     phases = ("discriminator", "generator")
