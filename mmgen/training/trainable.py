@@ -13,6 +13,7 @@ from mmgen.modalities.audio import files as sounds
 from mmgen.modalities.image.files import load_batch
 from mmgen.nn.autoencoder import Autoencoder
 from mmgen.nn.vocoder import Vocoder
+from mmgen.nn.vq import QuantizingAutoencoder
 
 __all__ = ["Autoencoding", "Trainable", "Vocoding"]
 
@@ -39,7 +40,7 @@ class Trainable(Protocol):
 
 
 class Autoencoding:
-    """An autoencoder on the x of pairs, by its own loss, for a codec of latents.
+    """An autoencoder on the x of pairs, by its own loss, for a codec of latents or of codes.
 
     Args:
         autoencoder: What to train, in place.
@@ -48,7 +49,7 @@ class Autoencoding:
 
     needs_statistics = False
 
-    def __init__(self, autoencoder: Autoencoder, *, size: int) -> None:
+    def __init__(self, autoencoder: Autoencoder | QuantizingAutoencoder, *, size: int) -> None:
         self.autoencoder, self.size = autoencoder, size
         self.parts = nn.ModuleDict({"autoencoder": autoencoder})
 
