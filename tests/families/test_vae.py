@@ -15,7 +15,7 @@ from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.vae import VariationalAutoencoder
 
 if TYPE_CHECKING:
-    pass
+    from conftest import Law
 
 
 @pytest.fixture
@@ -91,3 +91,29 @@ def test_codes_are_in_units_of_the_prior(generic: VariationalAutoencoder) -> Non
     drawn = conditional.sample(1, Generators([[1, 2, 3]])).z[0]
     noise = Generators([[1, 2, 3]]).randn(1)[0]
     assert torch.equal(conditional.decode(noise).z, drawn)
+
+
+def test_it_learns_a_linear_law(linear: Law) -> None:
+    model = VariationalAutoencoder(
+        linear.spec, condition=linear.condition, code_dim=2, dim=48, depth=2
+    )
+    model = linear.fit(model, steps=200, rate=5e-3)
+    for likelihood in ("elbo", "importance"):
+        gap, error = linear.gap(model, likelihood=likelihood, num_importance_draws=32)
+        assert -0.3 < gap < 3 * error, f"{likelihood}: gap {gap:.3f} +- {error:.3f} nats"
+    assert linear.accuracy(model) < 0.6
+
+
+def test_it_learns_two_moons(moons: Law) -> None:
+    model = VariationalAutoencoder(
+        moons.spec,
+        condition=moons.condition,
+        code_dim=3,
+        dim=48,
+        depth=2,
+        num_training_draws=4,
+    )
+    model = moons.fit(model, steps=350, rate=6e-3)
+    gap, error = moons.gap(model, likelihood="importance", num_importance_draws=32)
+    assert -0.6 < gap < 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
+    assert moons.accuracy(model) < 0.6
