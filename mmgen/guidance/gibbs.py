@@ -47,9 +47,10 @@ from mmgen.operators.measurement import Linearised, Measurement
 
 __all__ = ["SplitGibbs"]
 
-# rho begins at FIRST, in units of z, and ends at SHARE s / |G|, at most MOST. kappa goes no further
-# than SHARE s / |G|, where the series of a square root needs few terms.
-FIRST, SHARE, MOST = 1.0, 0.5, 0.2
+# rho begins at FIRST, in units of z, where z gets from mode to mode, and ends at SHARE s / |G|, at
+# most MOST. kappa goes no further than SHARE s / |G|, where the series of a square root needs few
+# terms.
+FIRST, SHARE, MOST = 3.0, 0.5, 0.2
 
 # Levels rho, RATIO rho, RATIO^2 rho, RATIO^3 rho, 0 of each draw of z.
 RATIO, NUM_LEVELS = 0.35, 4
@@ -99,7 +100,7 @@ class SplitGibbs(Conditional):
                 generators=generators,
                 progress=progress,
             )
-        return Latent(z)
+        return self.base.trimmed(z)
 
     def _draw(self, index: Tensor, own: Generators, on_step: Callable[[int], None]) -> Tensor:
         c, measurement = self.base.c.select(index), self.measurement.select(index)

@@ -125,6 +125,53 @@ def test_mean_and_covariance_are_those_of_the_posterior(name: str, noise: float)
     assert ratio < 0.08, f"variance of what is measured off by {ratio:.3f}"
 
 
+class _Modes(nn.Module):
+    """The denoiser of N(+-1.5, 0.1) in each of two numbers that have the same sign."""
+
+    condition = ConditionSpec()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centre = nn.Parameter(torch.tensor([1.5, 1.5]))
+
+    def forward(self, z: Tensor, t: Tensor, c: Condition) -> Tensor:
+        alpha, sigma = (1 - t)[:, None], t[:, None]
+        variance = 0.1 * alpha**2 + sigma**2
+        sign = torch.tanh(alpha / variance * (z @ self.centre)[:, None])
+        mean = sign * self.centre
+        return mean + 0.1 * alpha / variance * (z - alpha * mean)
+
+
+class _Difference(Operator):
+    """x_0 - x_1 / 2, so that both modes are likely."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        return x[:, :1] - 0.5 * x[:, 1:]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return torch.cat((y, -0.5 * y), dim=1)
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("mmps", 0.2), ("split_gibbs", 0.1)])
+def test_both_modes_of_a_posterior_are_found(name: str, tolerance: float) -> None:
+    b, noise, count = 0.05, 0.4, 2000
+    spec = Spec("properties", "continuous", (2,))
+    model = Diffusion(_Modes(), spec=spec, target="data", num_inference_steps=40)
+    prior = dataclasses.replace(model(Condition(1)), rows=count)
+    measurement = Measurement(_Difference(), torch.tensor([[b]]), noise)
+    z = _samples(find_posterior(name)(prior, measurement), count)[:, 0]
+    # Of each mode, what is measured has the mean +-0.75 and the variance 0.125 + noise^2.
+    seen = 0.125 + noise**2
+    share = torch.sigmoid(torch.tensor(2 * 0.75 * b / seen))
+    above = z[z[:, 0] > 0]
+    assert abs(len(above) / count - share) < 0.1, f"share {len(above) / count:.3f}"
+    gain = 0.1 * torch.tensor([1.0, -0.5]) / seen
+    mean = 1.5 + gain * (b - 0.75)
+    std = (0.1 - gain * torch.tensor([0.1, -0.05])).sqrt()
+    assert (above.mean(0) - mean).abs().max() < tolerance
+    assert (above.std(0) / std - 1).abs().max() < tolerance
+
+
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_posteriors_are_calibrated(name: str) -> None:
     batch, count, noise = 200, 20, 0.5
@@ -215,6 +262,34 @@ def test_rows_complete_their_own_masks() -> None:
     assert torch.allclose(alone.sample(1, Generators([[1]])).z[0, 0], batch[1], atol=1e-5)
     everything = prior.completing(known, torch.ones(2, 3, dtype=torch.bool))
     assert torch.equal(everything.sample(1).z[0], known.z)
+
+
+class _Sequence(nn.Module):
+    """The denoiser of standard normal numbers."""
+
+    condition = ConditionSpec()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Parameter(torch.ones(()))
+
+    def forward(self, z: Tensor, t: Tensor, c: Condition) -> Tensor:
+        t = t[:, None, None]
+        return self.one * (1 - t) / ((1 - t) ** 2 + t**2) * z
+
+
+def test_sequences_of_several_lengths_are_completed() -> None:
+    spec = Spec("audio", "continuous", ("T", 2), max_length=6)
+    model = Diffusion(_Sequence(), spec=spec, target="data", num_inference_steps=5)
+    z = torch.randn(2, 4, 2, generator=torch.Generator().manual_seed(0))
+    z[1, 3:] = 0
+    known, mask = Latent(z, torch.tensor([4, 3])), torch.zeros(2, 4, 2, dtype=torch.bool)
+    mask[:, 1] = True
+    found = model(Condition(2)).completing(known, mask).sample(3)
+    assert found.z.shape == (3, 2, 6, 2) and found.lengths.tolist() == [[4, 3]] * 3
+    assert torch.equal(found.z[:, :, 1], z[:, 1].expand(3, 2, 2))
+    assert not found.z[:, 0, 4:].any() and not found.z[:, 1, 3:].any()
+    assert (found.z[:, 0, 3].abs() > 1e-3).all()
 
 
 def test_bad_input() -> None:

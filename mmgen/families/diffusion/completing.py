@@ -69,8 +69,16 @@ class Completed(Conditional):
         progress: Progress | None = None,
     ) -> Latent:
         device = self.base.device
-        mask, z = self.mask.to(device), self.known.z.to(device)
+        mask, z = self._padded(self.mask.to(device)), self._padded(self.known.z.to(device))
         known = torch.where(mask, z, z.new_zeros(()))
         seen = Measured(self.base, Measurement(Mask(mask, rows=True), known, KNOWN_STD))
         done = seen.sample(num_samples, generators, progress=progress)
         return Latent(torch.where(mask, known.to(done.z), done.z), done.lengths)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """x (B, *event) with zeros up to the greatest length, where lengths vary."""
+        spec = self.base.spec
+        if not spec.varies or x.shape[1] == spec.max_length:
+            return x
+        rest = x.new_zeros(len(x), spec.max_length - x.shape[1], *x.shape[2:])
+        return torch.cat((x, rest), dim=1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, Invertible, LogProb, Progress, Tractable
 from mmgen.core.errors import SpecError
-from mmgen.core.latent import Latent
+from mmgen.core.latent import Latent, within
 from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
 from mmgen.families.diffusion.completing import Completed
@@ -86,7 +87,7 @@ class DiffusionConditional(Tractable, Invertible, Completable):
             generators=generators,
             progress=progress,
         )
-        return Latent(z)
+        return self.trimmed(z)
 
     @torch.no_grad()
     def draw(
@@ -110,7 +111,8 @@ class DiffusionConditional(Tractable, Invertible, Completable):
         def posterior_mean(z_t: Tensor, t: Tensor) -> Tensor:
             return own(z_t, t.to(z_t.device, z_t.dtype).expand(len(z_t)), c)
 
-        z = generators.randn(*self.spec.shape, device=self.device)[0]
+        event = [self.spec.max_length if isinstance(n, str) else n for n in self.spec.shape]
+        z = generators.randn(*event, device=self.device)[0]
         times = step_times(self.num_steps, shift=self.shift)
         return self.sampler.run(
             posterior_mean, z, times, path=self.path, generators=generators, on_step=on_step
@@ -123,7 +125,8 @@ class DiffusionConditional(Tractable, Invertible, Completable):
             SpecError: If z or the mask is not of the model's type, or not one for each condition.
             ValueError: If what is known is not finite.
         """
-        return Completed(self, known, mask)
+        c = self.c if known.lengths is None else self.c.with_lengths(known.lengths)
+        return Completed(replace(self, c=c), known, mask)
 
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
         """log p(z | c) of the model without guidance.
@@ -198,11 +201,29 @@ class DiffusionConditional(Tractable, Invertible, Completable):
                 f"{tuple(z.shape)}. Select the conditions that the {what}s belong to."
             )
 
+    def trimmed(self, z: Tensor) -> Latent:
+        """Samples (N, B, *event) without what lies beyond their lengths."""
+        lengths = self.c.lengths
+        if lengths is None:
+            return Latent(z)
+        lengths = lengths.to(z.device).expand(len(z), -1)
+        there = within(lengths.flatten(), z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return Latent(torch.where(there, z, z.new_zeros(())), lengths)
+
     def _score(self, x: Tensor, c: Condition, generators: Generators) -> LogProb:
         def denoise(z_t: Tensor, t: Tensor) -> Tensor:
             return self.unguided(z_t, t, c)
 
+        padding = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        if c.lengths is not None:
+            there = within(c.lengths, x).expand_as(x)
+            x = torch.where(there, x, x.new_zeros(()))
+            padding = (~there).flatten(1).sum(1)
         own = {"path": self.path, "generators": generators}
         if self.likelihood == "bound":
-            return bound_log_prob(denoise, x, num_draws=self.num_bound_draws, **own)
-        return flow_log_prob(denoise, x, num_probes=self.num_probes, **own)
+            found = bound_log_prob(denoise, x, num_draws=self.num_bound_draws, **own)
+        else:
+            found = flow_log_prob(denoise, x, num_probes=self.num_probes, **own)
+        # What lies beyond the lengths is zero and standard normal to the denoiser.
+        nats = found.nats + padding * 0.5 * math.log(2 * math.pi)
+        return replace(found, nats=nats, num_dims=found.num_dims - padding)

@@ -140,4 +140,4 @@ class Measured(Conditional):
                 generators=generators,
                 progress=progress,
             )
-        return Latent(z)
+        return base.trimmed(z)
