@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-__all__ = ["Latent"]
+__all__ = ["Latent", "within"]
+
+
+def within(lengths: Tensor, z: Tensor) -> Tensor:
+    """Which steps of z (B, T, ...) lie within lengths (B,): boolean (B, T, 1, ...)."""
+    there = torch.arange(z.shape[1], device=z.device) < lengths.to(z.device)[:, None]
+    return there.reshape(*there.shape, *(1,) * (z.ndim - 2))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
-from mmgen.core.latent import Latent
+from mmgen.core.latent import Latent, within
 from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec, Spec
@@ -135,10 +135,20 @@ class Diffusion(Model):
         )
 
     def denoise(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
-        """E[x_0 | z_t, c] for z_t (B, *event) at times t (B,), in the precision of z_t."""
+        """E[x_0 | z_t, c] for z_t (B, *event) at times t (B,), in the precision of z_t.
+
+        Beyond the lengths of c, data are taken to be standard normal and independent of the rest,
+        so that paddings need no care of samplers and likelihoods: their share of both is known.
+        """
         own = next(self.network.parameters()).dtype
         prediction = self.network(z_t.to(own), t.to(z_t.device, torch.float32), c).to(z_t.dtype)
-        return self.path.data_of(z_t, prediction, t, target=self.target)
+        x_0 = self.path.data_of(z_t, prediction, t, target=self.target)
+        if c.lengths is None:
+            return x_0
+        t = t.to(z_t).reshape(-1, *(1,) * (z_t.ndim - 1))
+        alpha, sigma = self.path.alpha(t), self.path.sigma(t)
+        padding = alpha / (alpha.square() + sigma.square()) * z_t
+        return torch.where(within(c.lengths, z_t), x_0, padding)
 
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
@@ -149,8 +159,11 @@ class Diffusion(Model):
         t = t.to(x_0.device)
         z_t = self.path.mix(x_0, eps, t)
         prediction = self.network(z_t, t, c).float()
-        error = self._velocity(z_t, prediction, t) - self.path.velocity(x_0, eps, t)
-        return error.square().flatten(1).mean(1)
+        error = (self._velocity(z_t, prediction, t) - self.path.velocity(x_0, eps, t)).square()
+        if latent.lengths is None:
+            return error.flatten(1).mean(1)
+        there = within(latent.lengths, error).expand_as(error)
+        return (error * there).flatten(1).sum(1) / there.flatten(1).sum(1).clamp(min=1)
 
     def _velocity(self, z_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
         if self.target == "velocity":
