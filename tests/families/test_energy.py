@@ -79,9 +79,17 @@ def test_proposals_alone_are_resampled_by_weight(generic: EnergyBased) -> None:
     assert (found - share).abs().max() < 1.63 / math.sqrt(count) + 0.01
 
 
+def test_it_learns_a_linear_law(linear: Law) -> None:
+    model = EnergyBased(linear.spec, condition=linear.condition, dim=48, depth=2)
+    model = linear.fit(model, steps=150, rate=5e-3)
+    gap, error = linear.gap(model, num_importance_draws=64)
+    assert abs(gap) < 0.1 + 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
+    assert linear.accuracy(model) < 0.7
+
+
 def test_it_learns_two_moons(moons: Law) -> None:
     model = EnergyBased(moons.spec, condition=moons.condition, dim=48, depth=2, num_noise=4)
     model = moons.fit(model, steps=400, rate=4e-3)
-    gap, error = moons.gap(model, num_importance_draws=256)
+    gap, error = moons.gap(model, num_importance_draws=128)
     assert abs(gap) < 0.2 + 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
     assert moons.accuracy(model) < 0.7
