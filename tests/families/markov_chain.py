@@ -30,9 +30,9 @@ _MOVE = torch.tensor(
 _END = torch.tensor([[0.05, 0.1, 0.2, 0.4], [0.3, 0.1, 0.1, 0.05]])
 
 
-def chain_spec() -> Spec:
-    """The type of its sequences, of one to eight tokens."""
-    return Spec("text", "tokens", ("L",), vocabulary=VOCABULARY, max_length=LONGEST)
+def chain_spec(longest: int = LONGEST) -> Spec:
+    """The type of its sequences, of one to `longest` tokens."""
+    return Spec("text", "tokens", ("L",), vocabulary=VOCABULARY, max_length=longest)
 
 
 def transitions() -> Tensor:
@@ -40,13 +40,15 @@ def transitions() -> Tensor:
     return torch.cat((_MOVE * (1 - _END[..., None]), _END[..., None]), dim=2)
 
 
-def chain_pairs(count: int, generator: torch.Generator) -> tuple[Latent, Tensor]:
+def chain_pairs(
+    count: int, generator: torch.Generator, longest: int = LONGEST
+) -> tuple[Latent, Tensor]:
     """Sequences and their conditions y (count,)."""
     y = torch.randint(2, (count,), generator=generator)
-    z = torch.zeros(count, LONGEST, dtype=torch.long)
+    z = torch.zeros(count, longest, dtype=torch.long)
     z[:, 0] = torch.multinomial(_START[y], 1, generator=generator)[:, 0]
     lengths = torch.ones(count, dtype=torch.long)
-    for n in range(1, LONGEST):
+    for n in range(1, longest):
         drawn = torch.multinomial(transitions()[y, z[:, n - 1]], 1, generator=generator)[:, 0]
         goes = (lengths == n) & (drawn < VOCABULARY)
         z[:, n] = torch.where(goes, drawn, 0)
@@ -59,7 +61,7 @@ def chain_log_prob(latent: Latent, y: Tensor) -> Tensor:
     z, lengths = latent.z, latent.lengths
     logs, start = transitions().log(), _START.log()
     total = start[y, z[:, 0]]
-    for n in range(1, LONGEST):
+    for n in range(1, z.shape[1]):
         token = torch.where(n < lengths, z[:, n], VOCABULARY)
         total = total + torch.where(n <= lengths, logs[y, z[:, n - 1], token], 0.0)
     return total
@@ -79,7 +81,7 @@ def count_transitions(latent: Latent, y: Tensor) -> Tensor:
     """How often each token, or the end, came after each token (2, V, V + 1)."""
     counts = torch.zeros(2, VOCABULARY, VOCABULARY + 1)
     for row, length, own in zip(latent.z, latent.lengths, y, strict=True):
-        tokens = [*row[:length].tolist(), VOCABULARY][:LONGEST]
+        tokens = [*row[:length].tolist(), VOCABULARY][: len(row)]
         for before, after in zip(tokens, tokens[1:], strict=False):
             counts[own, before, after] += 1
     return counts

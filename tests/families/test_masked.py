@@ -8,8 +8,16 @@ import math
 
 import pytest
 import torch
-from markov_chain import chi_square
+from markov_chain import (
+    chain_log_prob,
+    chain_pairs,
+    chain_spec,
+    chi_square,
+    count_transitions,
+    transitions,
+)
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
 from mmgen.core.errors import OptionError, SpecError
@@ -355,3 +363,52 @@ def test_broken_weights_are_found() -> None:
         made.network.out.bias.fill_(math.nan)
     with pytest.raises(ValueError, match="not finite"):
         made(_condition()).sample(1)
+
+
+# A known answer -----------------------------------------------------------------------------------
+
+
+# Short sequences, so that a short training will do.
+LONGEST = 5
+
+
+def _given(y: Tensor) -> Condition:
+    """The condition of a chain as one token."""
+    return Condition(len(y), F.one_hot(y, 2).float()[:, None])
+
+
+@pytest.fixture(scope="module")
+def trained() -> Masked:
+    """A tiny one, trained on a chain given by a token."""
+    torch.manual_seed(0)
+    made = Masked.debug(spec=chain_spec(LONGEST), condition=ConditionSpec(token_dim=2))
+    generator = torch.Generator().manual_seed(0)
+    steps, rate = 350, 1e-2
+    optimizer = torch.optim.Adam(made.parameters(), lr=rate)
+    for step in range(steps):
+        latent, y = chain_pairs(128, generator, LONGEST)
+        optimizer.zero_grad()
+        made.loss(latent, _given(y), generator=generator).mean().backward()
+        optimizer.param_groups[0]["lr"] = rate * min(1, step / 20) * (1 - step / steps)
+        optimizer.step()
+    return made.eval()
+
+
+def test_bound_of_a_chain_is_below_the_truth_and_not_far(trained: Masked) -> None:
+    latent, y = chain_pairs(300, torch.Generator().manual_seed(1), LONGEST)
+    seeds = Generators.from_seed(0, num_samples=1, batch=300)
+    found = trained(_given(y), num_bound_draws=16).log_prob(latent, seeds)
+    gap = (found.nats - chain_log_prob(latent, y)).mean()
+    error = found.std_error.square().sum().sqrt() / 300
+    assert -0.3 < gap < 3 * error, f"gap {gap:.4f} +- {error:.4f} nats"
+
+
+def test_samples_of_a_chain_move_as_it_does(trained: Masked) -> None:
+    y = torch.arange(2).repeat(200)
+    drawn = trained(_given(y)).sample(1, Generators.from_seed(0, num_samples=1, batch=400))
+    counts = count_transitions(Latent(drawn.z[0], drawn.lengths[0]), y).flatten(0, 1)
+    share = counts / counts.sum(1, keepdim=True)
+    distance = (share - transitions().flatten(0, 1)).abs().sum(1) / 2
+    assert distance.max() < 0.15, f"total variation {distance.max():.3f}"
+    swapped = (share - transitions().flip(0).flatten(0, 1)).abs().sum(1) / 2
+    assert swapped.min() > 0.3
