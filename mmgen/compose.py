@@ -14,9 +14,11 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError, UnknownNameError, close_names
 from mmgen.core.model import Model
 from mmgen.core.nothing import Nothing
+from mmgen.core.spec import ConditionSpec
+from mmgen.guidance.lengths import LengthModel
 from mmgen.modalities import modality
 
-__all__ = ["SIZES", "compose_parts"]
+__all__ = ["SIZES", "compose_parts", "families_for", "family_names"]
 
 SIZES = ("debug", "small")
 
@@ -50,7 +52,34 @@ def compose_parts(
     codec = _codec(x, size, names)
     encoder = _encoder(y, size, names)
     model = _family(family).model(codec.spec, encoder.spec, size)
+    if codec.spec.varies and codec.spec.kind == "continuous":
+        # Families of tokens end by themselves; those of numbers must be told when.
+        model = LengthModel(model)
     return encoder, model, codec
+
+
+def family_names() -> list[str]:
+    """Names of all families."""
+    return sorted(m.name for m in pkgutil.iter_modules(families.__path__))
+
+
+def families_for(x: str, labels: Sequence[str] = ("a", "b")) -> list[str]:
+    """The families that can generate a modality as `compose_parts` encodes it.
+
+    Args:
+        x: Name of the modality.
+        labels: Names of its classes or properties, if it needs some.
+    """
+    kind = modality(x)
+    spec = _codec(x, "debug", {x: tuple(labels)} if "NAMES" in kind.__all__ else {}).spec
+    fitting = []
+    for name in family_names():
+        try:
+            _family(name).model(spec, ConditionSpec(), "debug")
+        except SpecError:
+            continue
+        fitting.append(name)
+    return fitting
 
 
 def _names(
@@ -103,7 +132,6 @@ def _part(name: str, size: str, names: Mapping[str, tuple[str, ...]]) -> Encoder
 
 
 def _family(name: str) -> ModuleType:
-    names = [m.name for m in pkgutil.iter_modules(families.__path__)]
-    if name not in names:
-        raise UnknownNameError(f"No family {name!r}. {close_names(name, names)}")
+    if name not in family_names():
+        raise UnknownNameError(f"No family {name!r}. {close_names(name, family_names())}")
     return importlib.import_module(f"{families.__name__}.{name}")

@@ -297,6 +297,7 @@ def _of_devices(told: Mapping[str, Any]) -> Iterator[_Row]:
         return
     bf16 = "fast" if about["cpu_bf16"] else "slow"
     yield _Row("CPU", "ok", f"{about['threads']} of {os.cpu_count()} threads, bf16 {bf16}")
+    yield from _of_load(about["threads"])
     for index, gpu in enumerate(about["gpus"]):
         yield _Row(f"cuda:{index}", "ok", f"{gpu}, bf16 {'yes' if about['gpu_bf16'] else 'no'}")
     if about["mps"]:
@@ -306,6 +307,16 @@ def _of_devices(told: Mapping[str, Any]) -> Iterator[_Row]:
         yield _Row("CUDA", "warning", "there is an NVIDIA driver, but torch sees no GPU", mend)
     elif not about["gpus"] and not about["mps"]:
         yield _Row("GPU", "ok", "none: computing on the CPU")
+
+
+def _of_load(threads: int) -> Iterator[_Row]:
+    # Threads of one product wait for each other, so one that must share its core holds up all.
+    if not hasattr(os, "getloadavg") or threads == 1:
+        return
+    load = os.getloadavg()[0]
+    if load > (os.cpu_count() or 1) / 2:
+        mend = "While others compute here, OMP_NUM_THREADS=1 is faster, often by far."
+        yield _Row("load", "warning", f"{load:.1f} processes are computing", mend)
 
 
 def _of_weights(told: Mapping[str, Any]) -> Iterator[_Row]:

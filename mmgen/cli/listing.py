@@ -20,8 +20,17 @@ __all__ = ["list_pipelines", "show"]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
-def list_pipelines(as_json: AsJson = False) -> None:
+def list_pipelines(
+    as_json: AsJson = False,
+    matrix: Annotated[
+        bool,
+        typer.Option("--matrix", help="What `Pipeline.compose` puts together: X, Y and family."),
+    ] = False,
+) -> None:
     """List the pipelines that need no network."""
+    if matrix:
+        _matrix(as_json)
+        return
     recipes = list(hub.recipes().values())
     if as_json:
         write_json([_row(r) for r in recipes])
@@ -62,6 +71,30 @@ def show(
         write_json(content | {"options": [_option(o) for o in options]})
     else:
         _print(content, options)
+
+
+def _matrix(as_json: bool) -> None:
+    """Every X, the families that can generate it, and every Y that it can be conditioned on."""
+    with spinner("Building the smallest of each"):
+        from mmgen.compose import families_for, family_names
+        from mmgen.modalities import modality, modality_names
+
+        parts = {name: modality(name).__all__ for name in modality_names()}
+        fitting = {name: families_for(name) for name, own in parts.items() if "codec" in own}
+    conditions = ["nothing", *(name for name, own in parts.items() if "encoder" in own)]
+    if as_json:
+        write_json({"conditions": [*conditions, "several of them"], "families": fitting})
+        return
+    from rich.console import Console
+
+    table = _table("family", *fitting)
+    for family in family_names():
+        table.add_row(family, *("yes" if family in own else "" for own in fitting.values()))
+    console = Console()
+    console.print("Generated (X) by each family:\n")
+    console.print(table)
+    given = ", ".join(conditions)
+    console.print(f"\nEach of them given (Y): {given}; or several of these at once, any missing.")
 
 
 def _row(recipe: hub.Recipe) -> dict[str, Any]:

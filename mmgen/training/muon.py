@@ -2,7 +2,7 @@
 
 The momentum of a weight matrix is replaced by the nearest orthogonal matrix, so that directions
 with small gradients are learnt as fast as those with large ones. On small image diffusion it
-reached a given loss after about half the pairs that AdamW needed.
+reached a given loss after less than half the pairs that AdamW needed.
 
 Source: Muon (Jordan et al., 2024), kellerjordan.github.io/posts/muon.
 """

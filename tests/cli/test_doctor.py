@@ -17,6 +17,7 @@ import pytest
 from cli.conftest import SCENES, Command, Done
 
 from mmgen import hub
+from mmgen.cli.doctor import _of_load
 from mmgen.pipeline import Pipeline
 
 PAIR = 'pip install "torch>=2.11,<2.15" "torchaudio>=2.11,<2.12"'
@@ -131,3 +132,15 @@ def test_a_library_out_of_bounds_or_missing_is_told(
 
 def told_nothing(modules: list[str]) -> dict[str, Any]:
     return {"weights": [], "modules": {}, "ended": "it took longer than 300 s"}
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "told"), [(7.5, 2, True), (0.1, 2, False), (7.5, 1, False)]
+)
+def test_a_busy_machine_is_told(
+    monkeypatch: pytest.MonkeyPatch, load: float, threads: int, told: bool
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    rows = list(_of_load(threads))
+    assert [(r.state, "OMP_NUM_THREADS=1" in r.mend) for r in rows] == [("warning", True)] * told

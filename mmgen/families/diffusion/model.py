@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.core.condition import Condition
-from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent, within
+from mmgen.core.layout import Layout
 from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec, Spec
@@ -41,7 +41,7 @@ class Diffusion(Model):
             sigma.
 
     Raises:
-        SpecError: If z is not continuous.
+        SpecError: If z is not continuous, or of a layout that is none of those known.
 
     Source: Flow Matching (Lipman et al., 2022), arXiv:2210.02747, Eq. 9; loss on the velocity of a
     network that predicts data: Back to Basics (Li & He, 2025), arXiv:2511.13720, Eq. 6.
@@ -60,11 +60,7 @@ class Diffusion(Model):
         least_time: float = 0.05,
     ) -> None:
         super().__init__()
-        if spec.kind != "continuous":
-            raise SpecError(
-                f"Diffusion works on continuous latents; this codec gives {spec.kind}. Use a codec "
-                "with continuous latents, or a family for tokens."
-            )
+        Layout.of(spec, by="Diffusion")
         if target not in TARGETS:
             raise ValueError(f"target is one of {', '.join(TARGETS)}; got {target!r}.")
         self.network = network
