@@ -83,7 +83,7 @@ def test_padding_does_not_change_the_density(likelihood: str) -> None:
     for i, length in enumerate(lengths.tolist()):
         one = built(c.select(torch.tensor([i])))
         alone = one.log_prob(Latent(z[i : i + 1, :length]), Generators([[1 + i]]))
-        assert abs(float(alone.nats[0] - found.nats[i])) < 1e-3
+        assert abs(float(alone.nats[0] - found.nats[i])) < 1e-2
 
 
 def test_the_loss_ignores_padding_and_teaches_lengths() -> None:
