@@ -4,8 +4,9 @@ Going down, residual blocks at each resolution and a halving between them; going
 the features met on the way down joined on. Time and the condition vector modulate every residual
 block; at the coarse levels pixels attend to each other and to the condition's tokens.
 
-Two deviations from the paper, both so that the parts are those of the transformer: queries and keys
-are normalised, and pixels attending to each other carry rotary positions.
+Two deviations from the paper so that the parts are those of the transformer: queries and keys are
+normalised, and pixels attending to each other carry rotary positions. And a third: pixels that
+attend know where in the image they are, without which no word could say where a thing belongs.
 
 Sources: U-Net (Ronneberger et al., 2015), arXiv:1505.04597; Denoising Diffusion Probabilistic
 Models (Ho et al., 2020), App. B, arXiv:2006.11239; Diffusion Models Beat GANs (Dhariwal & Nichol,
@@ -23,7 +24,7 @@ from torch.nn import functional as F
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.spec import ConditionSpec
-from mmgen.nn.embedding import TimeEmbedding
+from mmgen.nn.embedding import GridEmbedding, TimeEmbedding
 from mmgen.nn.residual import Downsample, ResidualBlock, Upsample, group_norm
 from mmgen.nn.transformer import Attention, Rotary, grid_positions
 
@@ -46,6 +47,8 @@ class UNet(nn.Module):
     Raises:
         ValueError: If a width does not suit its heads or norms, or a level does not exist.
     """
+
+    boundary = ("stem", "out")
 
     def __init__(
         self,
@@ -166,6 +169,7 @@ class PixelAttention(nn.Module):
     def __init__(self, width: int, *, head_dim: int, token_dim: int | None) -> None:
         super().__init__()
         self.rotary = Rotary(head_dim, num_axes=2)
+        self.place = GridEmbedding(width)
         self.norm_self = group_norm(width)
         self.attention = Attention(width, width // head_dim)
         nn.init.zeros_(self.attention.out.weight)
@@ -178,11 +182,12 @@ class PixelAttention(nn.Module):
     def forward(self, x_BCHW: Tensor, c: Condition) -> Tensor:
         """Features (B, C, H, W) to the same shape."""
         rotation = self.rotary(grid_positions(*x_BCHW.shape[-2:], device=x_BCHW.device))
-        h_BLC = self.norm_self(x_BCHW).flatten(2).mT
+        place_LC = self.place(x_BCHW.shape[-2:])
+        h_BLC = self.norm_self(x_BCHW).flatten(2).mT + place_LC
         x_BCHW = x_BCHW + self._image(self.attention(h_BLC, h_BLC, rotation, None), x_BCHW)
         if self.cross is not None:
             mask = None if c.mask is None else c.mask[:, None, None, :]
-            h_BLC = self.norm_cross(x_BCHW).flatten(2).mT
+            h_BLC = self.norm_cross(x_BCHW).flatten(2).mT + place_LC
             x_BCHW = x_BCHW + self._image(self.cross(h_BLC, c.tokens, None, mask), x_BCHW)
         return x_BCHW
 

@@ -60,10 +60,12 @@ CARD = Card(
         "Apache-2.0 for the weights. EmojiTwo art is CC BY 4.0: credit 'EmojiTwo contributors, "
         "emojitwo.github.io, CC BY 4.0' where samples are shown."
     ),
-    parameters=4_918_960,
+    parameters=4_927_152,
     trained=(
-        "On two CPU cores, 108,800 pairs (1,700 steps of batch 64, average of 0.998, warm-up of "
-        "150) in about 18 minutes, where the recipe asks for two hours."
+        "On two CPU cores, 108,800 pairs (1,700 steps of batch 64 by AdamW at 1e-3, average of "
+        "0.998, warm-up of 150) in about 18 minutes, where the recipe asks for two hours of an "
+        "optimiser that learns faster. The network has since been given the places of pixels, "
+        "with weights of zero, which change nothing until it is trained anew."
     ),
     scores={
         "held-out captions filed under the right group": (
@@ -85,10 +87,11 @@ CARD = Card(
 _EPOCH = 2**13
 
 TRAINING = {
-    "steps": 12_000,
+    "steps": 10_000,
     "batch_size": 64,
-    "learning_rate": 1e-3,
-    "warmup": 300,
+    "optimizer": "muon",
+    "learning_rate": 2e-3,
+    "warmup": 200,
     "statistics_from": _EPOCH,
 }
 
