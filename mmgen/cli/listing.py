@@ -76,7 +76,7 @@ def show(
 def _matrix(as_json: bool) -> None:
     """Every X, the families that can generate it, and every Y that it can be conditioned on."""
     with spinner("Building the smallest of each"):
-        from mmgen.compose import families_for, family_names
+        from mmgen.compose import families_for
         from mmgen.modalities import modality, modality_names
 
         parts = {name: modality(name).__all__ for name in modality_names()}
@@ -87,14 +87,16 @@ def _matrix(as_json: bool) -> None:
         return
     from rich.console import Console
 
-    table = _table("family", *fitting)
-    for family in family_names():
-        table.add_row(family, *("yes" if family in own else "" for own in fitting.values()))
+    table = _table("X", "families that generate it")
+    for name, own in fitting.items():
+        table.add_row(name, ", ".join(own))
     console = Console()
-    console.print("Generated (X) by each family:\n")
     console.print(table)
     given = ", ".join(conditions)
-    console.print(f"\nEach of them given (Y): {given}; or several of these at once, any missing.")
+    console.print(
+        f"\nEach of them given Y: {given}; or several of these at once, any of them missing.\n"
+        "Pipeline.compose(x=..., y=..., family=...) puts one together."
+    )
 
 
 def _row(recipe: hub.Recipe) -> dict[str, Any]:

@@ -86,3 +86,13 @@ def test_a_wrong_name_lists_the_close_ones(command: Command, tmp_path: Path) -> 
     (tmp_path / "pipeline.json").write_text("{")
     done = command("show", tmp_path)
     assert done.code == 1 and "does not hold JSON" in done.err
+
+
+def test_the_matrix_tells_what_can_be_composed(command: Command) -> None:
+    done = command("list", "--matrix")
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
+    assert "image" in done.out and "normalizing_flow" in done.out
+    found = command("list", "--matrix", "--json").json
+    assert {"diffusion", "gan", "vae"} <= set(found["families"]["image"])
+    assert set(found["families"]["text"]) == {"autoregressive", "masked"}
+    assert {"nothing", "audio", "label", "several of them"} <= set(found["conditions"])
