@@ -111,8 +111,7 @@ def test_it_learns_a_linear_law(linear: Law) -> None:
 
 def test_it_learns_two_moons(moons: Law) -> None:
     model = NormalizingFlow(moons.spec, condition=moons.condition, num_layers=4, dim=48, depth=1)
-    model = moons.fit(model, steps=150, rate=6e-3)
+    model = moons.fit(model, steps=400, rate=3e-3)
     gap, error = moons.gap(model)
-    # So short a training leaves about 0.17 nats.
-    assert -0.25 < gap < 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
+    assert -0.1 < gap < 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
     assert moons.accuracy(model) < 0.6
