@@ -70,6 +70,11 @@ def test_it_learns_two_moons(moons: Law) -> None:
     assert moons.accuracy(moons.fit(model, steps=400, rate=2e-3)) < 0.7
 
 
+def test_it_learns_a_linear_law(linear: Law) -> None:
+    model = GenerativeAdversarial(linear.spec, condition=linear.condition, dim=48, depth=1)
+    assert linear.accuracy(linear.fit(model, steps=800, rate=2e-3)) < 0.7
+
+
 class _Stop(Exception):
     pass
 
