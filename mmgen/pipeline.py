@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmgen import hub
 from mmgen.chain import Chain, Stage
+from mmgen.codes import decode, encode
 from mmgen.compose import compose_parts
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec
@@ -215,6 +216,27 @@ class Pipeline:
         if num_samples is not None:
             return samples
         return samples[0] if not isinstance(y, (list, tuple)) else [s[0] for s in samples]
+
+    def encode(self, x: Any, y: Any = None, **options: Any) -> Tensor:
+        """The code of a value, about standard normal, or of each of a list.
+
+        Args:
+            x: A value, or a list of them.
+            y: The condition of all, or a list of one each, or None for none.
+            options: Of `given`.
+
+        Returns:
+            (*code), or (B, *code) for a list.
+
+        Raises:
+            SpecError: If the family has no codes.
+            ValueError: If there is not one condition for each value.
+        """
+        return encode(self, x, y, **options)
+
+    def decode(self, code: Tensor, y: Any = None, **options: Any) -> list[Any]:
+        """The values of codes (B, *code); arguments and errors as those of `encode`."""
+        return decode(self, code, y, **options)
 
     # Training -----------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ ROWS = {
     "guidance": 3,
     "backends": 3,
     "chain": 4,
+    "codes": 4,
     "compose": 4,
     "distribution": 4,
     "given": 4,

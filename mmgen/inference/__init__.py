@@ -1,8 +1,8 @@
 """What only a distribution can do: Bayes' rule, outliers, re-ranking, codes, chains."""
 
 from mmgen.chain import Chain
+from mmgen.codes import interpolate
 from mmgen.inference.classify import Classification, NoneOfThese, classify
-from mmgen.inference.codes import decode, encode, interpolate
 from mmgen.inference.outlier import OutlierDetector, auroc
 from mmgen.inference.purify import purify
 from mmgen.inference.rerank import Ranked, rerank
@@ -15,8 +15,6 @@ __all__ = [
     "Ranked",
     "auroc",
     "classify",
-    "decode",
-    "encode",
     "interpolate",
     "purify",
     "rerank",

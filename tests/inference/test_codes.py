@@ -9,26 +9,26 @@ import pytest
 import torch
 
 from mmgen.core.errors import SpecError
-from mmgen.inference import decode, encode, interpolate
+from mmgen.inference import interpolate
 from mmgen.pipeline import Pipeline
 
 
 def test_codes_are_standardised_values(shift: Pipeline) -> None:
     y = np.ones(4, np.float32)
     x = shift(y, seed=3)
-    code = encode(shift, x, y)
+    code = shift.encode(x, y)
     assert torch.allclose(code, torch.tensor((x / 2 - y) / 0.5), atol=1e-5)
-    assert np.allclose(decode(shift, code[None], y)[0], x, atol=1e-5)
-    codes = encode(shift, [x, -x], [y, -y])
+    assert np.allclose(shift.decode(code[None], y)[0], x, atol=1e-5)
+    codes = shift.encode([x, -x], [y, -y])
     assert torch.allclose(codes, torch.stack((code, -code)))
 
 
 def test_an_image_comes_back_from_its_noise(digits_pipe: Pipeline) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    codes = encode(digits_pipe, [image], "b")
+    codes = digits_pipe.encode([image], "b")
     assert codes.shape == (1, 3, 16, 16)
-    back = np.asarray(decode(digits_pipe, codes, "b")[0])
+    back = np.asarray(digits_pipe.decode(codes, "b")[0])
     # In latents the tolerance is 1e-3, and rounding down may lose one step.
     assert np.abs(back.astype(int) - image.astype(int)).max() <= 1
     assert (back == image).mean() > 0.99
@@ -56,11 +56,11 @@ def test_bad_inputs(linear: Callable[..., Pipeline], shift: Pipeline) -> None:
     silent = linear([[1.0]], [0.0], 1.0, density=False)
     one = np.zeros(1, np.float32)
     with pytest.raises(SpecError, match="Drawn has no codes"):
-        encode(silent, one)
+        silent.encode(one)
     with pytest.raises(SpecError, match="Drawn has no codes"):
-        decode(silent, torch.zeros(1, 1))
+        silent.decode(torch.zeros(1, 1))
     four = np.zeros(4, np.float32)
     with pytest.raises(ValueError, match="Expected 2 conditions, one for each, got 1"):
-        encode(shift, [four, four], [four])
+        shift.encode([four, four], [four])
     with pytest.raises(ValueError, match="2 or more, got 1"):
         interpolate(shift, four, four, 1)

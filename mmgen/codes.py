@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmgen.chain import Stage
 from mmgen.core.conditional import Invertible
 from mmgen.core.errors import SpecError
-from mmgen.pipeline import Pipeline
 
 __all__ = ["decode", "encode", "interpolate"]
 
@@ -30,7 +30,7 @@ __all__ = ["decode", "encode", "interpolate"]
 LEAST_SINE = 1e-4
 
 
-def encode(pipe: Pipeline, x: Any, y: Any = None, **options: Any) -> Tensor:
+def encode(pipe: Stage, x: Any, y: Any = None, **options: Any) -> Tensor:
     """The code of a value, or of each of a list.
 
     Args:
@@ -55,7 +55,7 @@ def encode(pipe: Pipeline, x: Any, y: Any = None, **options: Any) -> Tensor:
     return code[0] if single else code
 
 
-def decode(pipe: Pipeline, code: Tensor, y: Any = None, **options: Any) -> list[Any]:
+def decode(pipe: Stage, code: Tensor, y: Any = None, **options: Any) -> list[Any]:
     """The values of codes (B, *code).
 
     Args:
@@ -73,7 +73,7 @@ def decode(pipe: Pipeline, code: Tensor, y: Any = None, **options: Any) -> list[
 
 
 def interpolate(
-    pipe: Pipeline, start: Any, stop: Any, num_steps: int, *, y: Any = None, **options: Any
+    pipe: Stage, start: Any, stop: Any, num_steps: int, *, y: Any = None, **options: Any
 ) -> list[Any]:
     """Values on the way from one to another, along the great circle between their codes.
 
@@ -119,7 +119,7 @@ def _conditions(y: Any, count: int) -> list[Any]:
     return conditions
 
 
-def _invertible(pipe: Pipeline, conditions: list[Any], options: dict[str, Any]) -> Invertible:
+def _invertible(pipe: Stage, conditions: list[Any], options: dict[str, Any]) -> Invertible:
     conditional = pipe.given(conditions, **options).conditional
     if not isinstance(conditional, Invertible):
         raise SpecError(
