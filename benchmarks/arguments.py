@@ -9,7 +9,7 @@ from typing import Any
 
 from mmgen.core.options import Option
 
-__all__ = ["asked_options", "task_parser"]
+__all__ = ["asked_options", "task_parser", "training_parser"]
 
 
 def task_parser(task: str, *, pipeline: str, description: str | None) -> argparse.ArgumentParser:
@@ -35,6 +35,28 @@ def task_parser(task: str, *, pipeline: str, description: str | None) -> argpars
     )
     parser.add_argument("--seed", type=int, default=0, help="of the samples")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    return parser
+
+
+def training_parser(task: str, *, description: str | None, draws: int) -> argparse.ArgumentParser:
+    """A parser of what tasks take that train their own model and score it by its bound.
+
+    Args:
+        task: Name of the task's module.
+        description: What the task says of itself.
+        draws: Of the bound, if nothing else is asked for.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"benchmarks.tasks.{task}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--size", default="small", help="of the model: debug or small")
+    parser.add_argument("--steps", type=int, default=1500, help="of training")
+    parser.add_argument("--draws", type=int, default=draws, help="of the bound, for each score")
+    parser.add_argument("--seed", type=int, default=0, help="of training and of the bound")
+    parser.add_argument("--model", type=Path, default=Path("runs") / task)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     return parser
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import training_parser
 from benchmarks.idx import read_images, read_labels
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
@@ -72,16 +73,10 @@ def _full_budget(
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.tasks.bayes_digits", description=__doc__)
-    parser.add_argument("--size", default="small", help="of the model: debug or small")
-    parser.add_argument("--steps", type=int, default=1500, help="of training")
+    parser = training_parser("bayes_digits", description=__doc__, draws=8)
     parser.add_argument("--count", type=int, default=200, help="images to classify")
     parser.add_argument("--full", type=int, default=20, help="of them also with the full budget")
     parser.add_argument("--budget", type=int, default=160, help="evaluations for each image")
-    parser.add_argument("--draws", type=int, default=8, help="of the bound, for each evaluation")
-    parser.add_argument("--seed", type=int, default=0, help="of training and of the bound")
-    parser.add_argument("--model", type=Path, default=Path("runs/bayes_digits"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     return parser.parse_args(given)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import training_parser
 from benchmarks.idx import read_images
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
@@ -69,15 +70,9 @@ def _caught(inliers: Sequence[float], outliers: Sequence[float]) -> dict[str, An
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.tasks.outliers", description=__doc__)
-    parser.add_argument("--size", default="small", help="of the model: debug or small")
-    parser.add_argument("--steps", type=int, default=1500, help="of training")
+    parser = training_parser("outliers", description=__doc__, draws=32)
     parser.add_argument("--calibration", type=int, default=500, help="images")
     parser.add_argument("--count", type=int, default=500, help="images of each kind to test")
-    parser.add_argument("--draws", type=int, default=32, help="of the bound, for each image")
-    parser.add_argument("--seed", type=int, default=0, help="of training and of the bound")
-    parser.add_argument("--model", type=Path, default=Path("runs/outliers"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     return parser.parse_args(given)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Progress
 from mmgen.core.errors import SpecError
-from mmgen.core.latent import Latent
+from mmgen.core.latent import Latent, within
 from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
 
@@ -113,9 +113,7 @@ class Layout:
         """Which entries of z (B, *event) are no padding, boolean (B, T, 1, ...); None for all."""
         if not self.spec.varies:
             return None
-        steps_T = torch.arange(z.shape[1], device=z.device)
-        there_BT = steps_T < c.lengths.to(z.device)[:, None]
-        return there_BT.reshape(*there_BT.shape, *[1] * (self.spec.event_dims - 1))
+        return within(c.lengths, z)
 
     def trim(self, z: Tensor, c: Condition) -> Tensor:
         """z (B, *event) with zeros beyond the lengths."""

@@ -13,6 +13,7 @@ from mmgen.core.codec import Lossless
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities.image.files import load_batch, to_pil
+from mmgen.modalities.image.levels import to_levels, to_signal
 
 __all__ = ["Pixels"]
 
@@ -64,16 +65,11 @@ class Pixels(Lossless):
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
     ) -> Latent:
-        k = tensors["pixels"]
-        if generator is None:
-            u = 0.5
-        else:
-            u = torch.rand(k.shape, generator=generator).to(self.mean.device)
-        x = (k.to(self.mean.device, torch.float32) + u) / 128 - 1
+        x = to_signal(tensors["pixels"], device=self.mean.device, generator=generator)
         return Latent((x - self.mean) / self.std)
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
-        return {"pixels": ((self.signal(latent) + 1) * 128).floor().clamp(0, 255).to(torch.uint8)}
+        return {"pixels": to_levels(self.signal(latent))}
 
     def signal(self, latent: Latent) -> Tensor:
         """Pixels (B, 3, S, S), those of an image in [-1, 1]."""

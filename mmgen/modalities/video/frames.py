@@ -11,6 +11,7 @@ from torch import Tensor
 from mmgen.core.codec import Lossless
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
+from mmgen.modalities.image.levels import to_levels, to_signal
 from mmgen.modalities.video.files import load_batch
 from mmgen.modalities.video.value import Video
 
@@ -78,16 +79,11 @@ class Frames(Lossless):
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
     ) -> Latent:
-        k = tensors["frames"]
-        if generator is None:
-            u = 0.5
-        else:
-            u = torch.rand(k.shape, generator=generator).to(self.mean.device)
-        x = (k.to(self.mean.device, torch.float32) + u) / 128 - 1
+        x = to_signal(tensors["frames"], device=self.mean.device, generator=generator)
         return Latent((x - self.mean) / self.std)
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
-        return {"frames": ((self.signal(latent) + 1) * 128).floor().clamp(0, 255).to(torch.uint8)}
+        return {"frames": to_levels(self.signal(latent))}
 
     def signal(self, latent: Latent) -> Tensor:
         """Pixels (B, T, 3, S, S), those of a film in [-1, 1]."""
