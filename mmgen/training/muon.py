@@ -1,8 +1,7 @@
 """An optimiser that steps along orthogonal matrices, and AdamW for what is no such matrix.
 
 The momentum of a weight matrix is replaced by the nearest orthogonal matrix, so that directions
-with small gradients are learnt as fast as those with large ones. On small image diffusion it
-reached a given loss after less than half the pairs that AdamW needed.
+with small gradients are learnt as fast as those with large ones.
 
 Source: Muon (Jordan et al., 2024), kellerjordan.github.io/posts/muon.
 """

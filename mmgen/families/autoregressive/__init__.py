@@ -1,9 +1,9 @@
 """Autoregressive models: one token after another, from left to right, with exact likelihoods."""
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.model import Model
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.autoregressive.model import Autoregressive
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.nn.tokens import TokenTransformer
 
 __all__ = ["Autoregressive", "model"]

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.families.autoregressive.decoding import Decoder, Prefix
-from mmgen.families.autoregressive.sequences import Alphabet
 
 __all__ = ["beam_search"]
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, LogProb, Progress, Searchable, Streaming
 from mmgen.core.errors import SpecError
@@ -17,7 +18,6 @@ from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Prefix, grow
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import TokenTransformer
 

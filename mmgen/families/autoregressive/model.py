@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
@@ -15,7 +16,6 @@ from mmgen.core.options import Option, resolve_options
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.autoregressive.conditional import AutoregressiveConditional, surprise
 from mmgen.families.autoregressive.decoding import Prefix
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import TokenTransformer
 

@@ -1,8 +1,8 @@
 """Masked diffusion of tokens: hidden places are filled in any order, so any part may be known."""
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.model import Model
 from mmgen.core.spec import ConditionSpec, Spec
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.families.masked.model import Masked
 from mmgen.nn.tokens import TokenTransformer
 

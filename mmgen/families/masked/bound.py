@@ -29,8 +29,8 @@ import math
 import torch
 from torch import Tensor
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.nn.tokens import TokenTransformer
 
 __all__ = ["bound_of", "first_end", "hidden_id", "possible_logits"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, LogProb, Progress, Tractable
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.families.masked.bound import bound_of, first_end, hidden_id
 from mmgen.families.masked.filling import Filling
 from mmgen.nn.tokens import TokenTransformer

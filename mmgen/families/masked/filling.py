@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.rng import Generators
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.families.autoregressive.warping import Warping, draw
 from mmgen.families.masked.bound import first_end, hidden_id, possible_logits
 from mmgen.nn.tokens import TokenTransformer

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
 from mmgen.core.spec import ConditionSpec, Spec
-from mmgen.families.autoregressive.sequences import Alphabet
 from mmgen.families.masked.bound import bound_of, hidden_id
 from mmgen.families.masked.conditional import MaskedConditional
 from mmgen.families.masked.filling import ORDERS, Filling
