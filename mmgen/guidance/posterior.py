@@ -22,7 +22,7 @@ Posterior = Callable[[Conditional, Measurement], Conditional]
 
 
 def mmps(
-    conditional: Conditional, measurement: Measurement, *, num_iterations: int = 8
+    conditional: Conditional, measurement: Measurement, *, num_iterations: int = 3
 ) -> Conditional:
     """Moment matching posterior sampling: gradients of the network tell covariances.
 
@@ -33,7 +33,8 @@ def mmps(
         conditional: Of a diffusion model.
         measurement: A row for each condition.
         num_iterations: Most conjugate gradient iterations at each call of the network. As many as
-            there are measured numbers solve their system; few give a smoother posterior mean.
+            there are measured numbers solve their system if the denoiser is exact; with a trained
+            network more than a few diverge, its derivative not being quite a covariance.
 
     Raises:
         SpecError: If the conditional is not one of diffusion.

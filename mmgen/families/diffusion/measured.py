@@ -94,6 +94,9 @@ def measured(
 class Measured(Conditional):
     """P(Z | c, b), by the sampler of P(Z | c) with the denoiser that has seen b.
 
+    The denoiser is that of the model without guidance: the derivative of a guided one is the
+    covariance of nothing, and with it the linear systems diverge.
+
     Exact for Gaussian data in the limit of many steps and of enough iterations; for other data, an
     approximation where noise is high, which vanishes towards data.
 
@@ -105,7 +108,7 @@ class Measured(Conditional):
 
     base: DiffusionConditional
     measurement: Measurement
-    num_iterations: int = 8
+    num_iterations: int = 3
 
     @property
     def batch(self) -> int:
@@ -122,7 +125,7 @@ class Measured(Conditional):
 
         def draw(index: Tensor, own: Generators, on_step: Callable[[int], None]) -> Tensor:
             seen = measured(
-                base.denoise,
+                base.unguided,
                 self.measurement.select(index),
                 path=base.path,
                 num_iterations=self.num_iterations,
