@@ -53,7 +53,8 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
     """log p(z | c) = sum_n log p(z_n | z_<n, c), up to the end of the sequence.
 
     Args:
-        network: Ids and condition to logits.
+        network: Ids and condition to logits, of what is drawn; guided, where guidance is on.
+        unguided: The same of the model itself, for `log_prob` and `best`.
         c: Condition of a batch of B.
         alphabet: Ids.
         warping: How samples are drawn. `log_prob` and `best` are about the model without it.
@@ -64,6 +65,7 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
     """
 
     network: TokenTransformer
+    unguided: TokenTransformer
     c: Condition
     alphabet: Alphabet
     warping: Warping
@@ -155,7 +157,7 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         for start in range(0, self.batch, self.rows):
             rows = slice(start, min(start + self.rows, self.batch))
             c = self.c.select(torch.arange(self.batch)[rows])
-            lost = surprise(self.network, ids[rows], lengths[rows], c, self.alphabet)
+            lost = surprise(self.unguided, ids[rows], lengths[rows], c, self.alphabet)
             nats[rows] = -(lost * ~known[rows, : lost.shape[1]]).double().sum(1).float()
         return LogProb(
             nats=torch.where(agrees, nats, -math.inf),
@@ -201,7 +203,7 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
     def _best(self, index: Tensor, num_best: int, num_beams: int) -> tuple[Tensor, ...]:
         prefix = self.prefix.select(index)
         ids, lengths, scores = beam_search(
-            Decoder(self.network, self.c.select(index), begin=self.alphabet.end),
+            Decoder(self.unguided, self.c.select(index), begin=self.alphabet.end),
             prefix,
             prefix.limits(self.alphabet, self.max_new_tokens),
             alphabet=self.alphabet,

@@ -118,6 +118,7 @@ class Autoregressive(Model):
         weight = self.network.out.weight
         return AutoregressiveConditional(
             network=self.network,
+            unguided=self.network,
             c=c.to(weight.device, weight.dtype),
             alphabet=self.alphabet,
             warping=Warping(**settings),
