@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 from PIL import Image
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ __all__ = ["Codes"]
 
 
 class Codes(Codec):
-    """z = the tokens of the places of an image, row by row from the top.
+    """z = the tokens of the places of an image, row by row from the top, block by block.
 
     An image does not come back exactly, so a density of z is none of x. The autoencoder is held
     frozen: train it first, by its own loss.
@@ -30,22 +31,24 @@ class Codes(Codec):
             x (B, 3, S, S) in [-1, 1], `vocabulary`, and `factor` f, pixels per token on each side.
             Its parameters stop requiring gradients.
         size: Side S of the square images.
+        block: Side of the blocks of places that are told row by row before the next block is; 1
+            for plain rows. Places near each other are then near each other in z.
 
     Raises:
-        SpecError: If the factor does not divide the size.
+        SpecError: If the factor, or that of a block, does not divide the size.
 
     Source: Neural Discrete Representation Learning (van den Oord et al., 2017), Sec. 3,
     arXiv:1711.00937, with the quantiser of `mmgen.nn.vq`.
     """
 
-    def __init__(self, autoencoder: nn.Module, *, size: int) -> None:
+    def __init__(self, autoencoder: nn.Module, *, size: int, block: int = 1) -> None:
         super().__init__()
-        if size % autoencoder.factor:
+        if size % (autoencoder.factor * block):
             raise SpecError(
-                f"Codes expects a size that is a multiple of {autoencoder.factor}, the pixels per "
-                f"token; got {size}. Use another size."
+                f"Codes expects a size that is a multiple of {autoencoder.factor * block}, the "
+                f"pixels per block of tokens; got {size}. Use another size."
             )
-        self.size, self.side = size, size // autoencoder.factor
+        self.size, self.side, self.block = size, size // autoencoder.factor, block
         self.autoencoder = autoencoder.requires_grad_(False)
 
     @classmethod
@@ -73,7 +76,9 @@ class Codes(Codec):
     ) -> Latent:
         parameter = next(self.autoencoder.parameters())
         x = tensors["pixels"].to(parameter.device, torch.float32) / 127.5 - 1
-        return Latent(self.autoencoder.encode(x.to(parameter.dtype)).flatten(1))
+        tokens = self.autoencoder.encode(x.to(parameter.dtype))
+        p = self.block
+        return Latent(rearrange(tokens, "b (h p) (w q) -> b (h w p q)", p=p, q=p))
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
         x = self.signal(latent)
@@ -81,7 +86,8 @@ class Codes(Codec):
 
     def signal(self, latent: Latent) -> Tensor:
         """Pixels (B, 3, S, S), those of an image in [-1, 1]. Tokens have no gradient."""
-        tokens = latent.z.unflatten(1, (self.side, self.side))
+        p, rows = self.block, self.side // self.block
+        tokens = rearrange(latent.z, "b (h w p q) -> b (h p) (w q)", h=rows, p=p, q=p)
         return self.autoencoder.decode(tokens).float()
 
     def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:

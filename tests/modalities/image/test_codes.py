@@ -153,7 +153,7 @@ def test_half_precision_weights_still_give_tokens_and_images() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(SpecError, match="multiple of 4, the pixels per token; got 18"):
+    with pytest.raises(SpecError, match="multiple of 4, the pixels per block of tokens; got 18"):
         Codes(QuantizingAutoencoder.debug(), size=18)
     with pytest.raises(SpecError, match="multiples of 4; got 8 x 6"):
         QuantizingAutoencoder.debug()(torch.zeros(1, 3, 8, 6))
@@ -163,3 +163,21 @@ def test_what_does_not_fit_is_refused() -> None:
         FiniteScalarQuantizer((5, 1))
     with pytest.raises(ValueError, match="3 widths shrink images 4 times.* got 6"):
         QuantizingAutoencoder(widths=(8, 8, 8), factor=6)
+
+
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_blocks_are_told_one_after_the_other_and_come_back(block: int) -> None:
+    autoencoder = QuantizingAutoencoder.debug()
+    plain, codec = Codes(autoencoder, size=SIZE), Codes(autoencoder, size=SIZE, block=block)
+    tensors = codec.prepare(_images())
+    rows = plain.encode(tensors).z.unflatten(1, (4, 4))
+    first = codec.encode(tensors).z[:, : block**2]
+    assert torch.equal(first, rows[:, :block, :block].flatten(1))
+    assert torch.equal(
+        codec.decode(codec.encode(tensors))["pixels"], plain.decode(plain.encode(tensors))["pixels"]
+    )
+
+
+def test_blocks_that_do_not_divide_the_image_are_refused() -> None:
+    with pytest.raises(SpecError, match="multiple of 12"):
+        Codes(QuantizingAutoencoder.debug(), size=SIZE, block=3)
