@@ -19,6 +19,8 @@ from mmgen.core.files import read_json
 
 __all__ = ["train"]
 
+# What is chosen for a run and not for its length also goes for what is trained before.
+_FOR_ALL = ("seed", "precision", "tensorboard")
 _NEEDED = ("TRAINING", "PREVIEW", "pairs", "build")
 
 
@@ -103,13 +105,21 @@ def _fit(
     )
     if done is not None:
         typer.echo(f"Going on from step {done} of the checkpoint there.")
-    fit(pipe, module.pairs("train"), output=output, preview=module.PREVIEW, **chosen)
+    pairs = module.pairs("train")
+    if hasattr(module, "pretraining"):
+        typer.echo("What its codec needs is trained before it.")
+        first = module.pretraining(pipe)
+        shared = {k: v for k, v in overrides.items() if k in _FOR_ALL}
+        fit(first, pairs, output=output / "codec", **(module.PRETRAINING | shared))
+        first.parts.requires_grad_(False)
+    fit(pipe, pairs, output=output, preview=module.PREVIEW, **chosen)
     saved = output / "pipeline"
     # Under torchrun or accelerate launch, one process of several writes.
     if PartialState().is_main_process:
         pipe.to("cpu").save_pretrained(saved)
         if ship:
             hub.write_shipped(recipe, pipe.parts)
+    PartialState().destroy_process_group()
     return saved
 
 

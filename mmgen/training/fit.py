@@ -166,7 +166,9 @@ class _Run:
                 bar.update(task, completed=step, note=note)
         self.average.copy_to_module()
         self.pipe.parts.eval()
-        self.accelerator.end_training()
+        # Not `end_training`, which would leave a second run of this process without its group.
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
         return self.pipe
 
     def _steps(self, done: int) -> Iterator[tuple[int, str]]:

@@ -43,7 +43,8 @@ class Autoencoding:
     """An autoencoder on the x of pairs, by its own loss, for a codec of latents or of codes.
 
     Args:
-        autoencoder: What to train, in place.
+        autoencoder: What to train, in place. Its parameters require gradients from here on, also
+            where a codec holds it frozen.
         size: Side of the square images.
     """
 
@@ -51,7 +52,7 @@ class Autoencoding:
 
     def __init__(self, autoencoder: Autoencoder | QuantizingAutoencoder, *, size: int) -> None:
         self.autoencoder, self.size = autoencoder, size
-        self.parts = nn.ModuleDict({"autoencoder": autoencoder})
+        self.parts = nn.ModuleDict({"autoencoder": autoencoder.requires_grad_(True)})
 
     def fit_statistics(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         """Nothing to take: the codec takes the statistics of its latents once this is trained."""
