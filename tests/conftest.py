@@ -20,9 +20,25 @@ def _seeded() -> None:
 
 @pytest.fixture(scope="session")
 def scenes_pipe() -> Pipeline:
-    """The tiny text-to-image:scenes, with weights that are all off zero."""
+    """The tiny text-to-image:scenes, autoregressive on codes, with weights all off zero."""
+    return _moved(Pipeline.debug("text-to-image:scenes"))
+
+
+@pytest.fixture(scope="session")
+def pixels_pipe() -> Pipeline:
+    """The tiny text-to-image:emoji, diffusion on pixels, that knows words of some scenes."""
+    pipe = Pipeline.debug("text-to-image:emoji")
+    pipe.encoder.fit(
+        [
+            {"text": "a red circle left of a blue square", "style": None},
+            {"text": "a green star, two blue squares", "style": None},
+        ]
+    )
+    return _moved(pipe)
+
+
+def _moved(pipe: Pipeline) -> Pipeline:
     torch.manual_seed(1)
-    pipe = Pipeline.debug("text-to-image:scenes")
     with torch.no_grad():
         for parameter in pipe.parts.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))

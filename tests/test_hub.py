@@ -21,8 +21,8 @@ from mmgen.pipeline import Pipeline
 
 
 @pytest.fixture
-def saved(tmp_path: Path, scenes_pipe: Pipeline) -> Path:
-    return scenes_pipe.save_pretrained(tmp_path / "saved")
+def saved(tmp_path: Path, pixels_pipe: Pipeline) -> Path:
+    return pixels_pipe.save_pretrained(tmp_path / "saved")
 
 
 def reseal(folder: Path, name: str) -> None:
@@ -34,29 +34,29 @@ def reseal(folder: Path, name: str) -> None:
     (folder / "pipeline.json").write_text(json.dumps(manifest))
 
 
-def test_save_and_load_give_equal_samples(saved: Path, scenes_pipe: Pipeline) -> None:
+def test_save_and_load_give_equal_samples(saved: Path, pixels_pipe: Pipeline) -> None:
     loaded = Pipeline.from_pretrained(saved)
-    a, b = (p("a green star", num_samples=2, seed=0) for p in (scenes_pipe, loaded))
+    a, b = (p("a green star", num_samples=2, seed=0) for p in (pixels_pipe, loaded))
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-    assert loaded.card == scenes_pipe.card
+    assert loaded.card == pixels_pipe.card
 
 
-def test_saving_over_a_saved_pipeline_replaces_it(saved: Path, scenes_pipe: Pipeline) -> None:
-    scenes_pipe.save_pretrained(saved)
+def test_saving_over_a_saved_pipeline_replaces_it(saved: Path, pixels_pipe: Pipeline) -> None:
+    pixels_pipe.save_pretrained(saved)
     assert Pipeline.from_pretrained(saved)
     assert [p.name for p in saved.parent.iterdir()] == ["saved"]
 
 
-def test_saving_over_something_else_is_refused(tmp_path: Path, scenes_pipe: Pipeline) -> None:
+def test_saving_over_something_else_is_refused(tmp_path: Path, pixels_pipe: Pipeline) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_bytes(b"cat")
     with pytest.raises(ValueError, match="no saved pipeline"):
-        scenes_pipe.save_pretrained(tmp_path / "photos")
+        pixels_pipe.save_pretrained(tmp_path / "photos")
     assert (tmp_path / "photos" / "cat.png").read_bytes() == b"cat"
 
 
-def test_a_pipeline_by_hand_cannot_be_saved(tmp_path: Path, scenes_pipe: Pipeline) -> None:
-    pipe = Pipeline(encoder=scenes_pipe.encoder, model=scenes_pipe.model, codec=scenes_pipe.codec)
+def test_a_pipeline_by_hand_cannot_be_saved(tmp_path: Path, pixels_pipe: Pipeline) -> None:
+    pipe = Pipeline(encoder=pixels_pipe.encoder, model=pixels_pipe.model, codec=pixels_pipe.codec)
     with pytest.raises(SpecError, match="by hand"):
         pipe.save_pretrained(tmp_path / "x")
 
@@ -78,7 +78,7 @@ def test_an_altered_file_is_refused(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["codec.safetensors", "model.safetensors", "encoder.tokenizer.model"]
+    "name", ["codec.safetensors", "model.safetensors", "encoder.text.tokenizer.model"]
 )
 def test_a_missing_file_is_refused(saved: Path, name: str) -> None:
     (saved / name).unlink()
@@ -159,7 +159,7 @@ def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_what_was_there(
-    saved: Path, scenes_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+    saved: Path, pixels_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {p.name: p.read_bytes() for p in saved.iterdir()}
     written = []
@@ -171,40 +171,40 @@ def test_a_full_disk_leaves_what_was_there(
 
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        scenes_pipe.save_pretrained(saved)
+        pixels_pipe.save_pretrained(saved)
     assert {p.name: p.read_bytes() for p in saved.iterdir()} == before
     assert [p.name for p in saved.parent.iterdir()] == ["saved"]
 
 
 def test_a_full_disk_leaves_nothing_new(
-    tmp_path: Path, scenes_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pixels_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        scenes_pipe.save_pretrained(tmp_path / "new")
+        pixels_pipe.save_pretrained(tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_shipped_weights_round_trip(
-    tmp_path: Path, scenes_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pixels_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = hub.find_recipe("text-to-image:scenes")
+    source = hub.find_recipe("text-to-image:emoji")
     folder = tmp_path / "text_to_image"
     folder.mkdir()
-    copy = folder / "scenes.py"
+    copy = folder / "emoji.py"
     copy.write_text(source.path.read_text())
     recipe = hub.Recipe(source.name, copy, True)
     with pytest.raises(LoadError, match="ships no weights"):
         hub.read_shipped(recipe)
-    hub.write_shipped(recipe, scenes_pipe.parts)
-    fresh = Pipeline.debug("text-to-image:scenes")
+    hub.write_shipped(recipe, pixels_pipe.parts)
+    fresh = Pipeline.debug("text-to-image:emoji")
     hub.fill_parts(fresh.parts, hub.read_shipped(recipe))
-    for name, parameter in scenes_pipe.parts.named_parameters():
+    for name, parameter in pixels_pipe.parts.named_parameters():
         assert torch.equal(parameter.half(), fresh.parts.get_parameter(name).half())
-    assert torch.equal(fresh.codec.std, scenes_pipe.codec.std)
+    assert torch.equal(fresh.codec.std, pixels_pipe.codec.std)
     recipe.weights.write_bytes(recipe.weights.read_bytes()[:-10])
     with pytest.raises(LoadError, match="cut short|checksum"):
         hub.read_shipped(recipe)

@@ -28,19 +28,19 @@ def latents(pipe: Pipeline, y: object, seeds: list[int], **options: object) -> t
     return dist.conditional.sample(1, Generators([seeds])).z[0]
 
 
-def test_one_in_one_out_list_in_list_out(scenes_pipe: Pipeline) -> None:
-    assert isinstance(scenes_pipe(CAPTIONS[0], seed=0), Image.Image)
-    many = scenes_pipe(CAPTIONS, seed=0)
+def test_one_in_one_out_list_in_list_out(pixels_pipe: Pipeline) -> None:
+    assert isinstance(pixels_pipe(CAPTIONS[0], seed=0), Image.Image)
+    many = pixels_pipe(CAPTIONS, seed=0)
     assert len(many) == 3 and all(isinstance(v, Image.Image) for v in many)
-    assert len(scenes_pipe(CAPTIONS[0], num_samples=1, seed=0)) == 1
-    rows = scenes_pipe(CAPTIONS, num_samples=2, seed=0)
+    assert len(pixels_pipe(CAPTIONS[0], num_samples=1, seed=0)) == 1
+    rows = pixels_pipe(CAPTIONS, num_samples=2, seed=0)
     assert [len(r) for r in rows] == [2, 2, 2]
 
 
-def test_seeds_run_over_samples_conditions_outermost(scenes_pipe: Pipeline) -> None:
-    rows = scenes_pipe(CAPTIONS[:2], num_samples=2, seed=5)
-    listed = scenes_pipe(CAPTIONS[:2], num_samples=2, seed=[5, 6, 7, 8])
-    alone = [scenes_pipe(CAPTIONS[i // 2], seed=5 + i) for i in range(4)]
+def test_seeds_run_over_samples_conditions_outermost(pixels_pipe: Pipeline) -> None:
+    rows = pixels_pipe(CAPTIONS[:2], num_samples=2, seed=5)
+    listed = pixels_pipe(CAPTIONS[:2], num_samples=2, seed=[5, 6, 7, 8])
+    alone = [pixels_pipe(CAPTIONS[i // 2], seed=5 + i) for i in range(4)]
     flat = [v for row in rows for v in row]
     for a, b, c in zip(flat, [v for row in listed for v in row], alone, strict=True):
         assert np.array_equal(a, b)
@@ -48,23 +48,23 @@ def test_seeds_run_over_samples_conditions_outermost(scenes_pipe: Pipeline) -> N
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m", "ancestral"])
-def test_sample_i_of_a_batch_equals_the_sample_alone(scenes_pipe: Pipeline, sampler: str) -> None:
+def test_sample_i_of_a_batch_equals_the_sample_alone(pixels_pipe: Pipeline, sampler: str) -> None:
     options = {"sampler": sampler, "num_inference_steps": 8}
-    batch = latents(scenes_pipe, CAPTIONS, [3, 4, 5], **options)
+    batch = latents(pixels_pipe, CAPTIONS, [3, 4, 5], **options)
     for i, caption in enumerate(CAPTIONS):
-        alone = latents(scenes_pipe, [caption], [3 + i], **options)
+        alone = latents(pixels_pipe, [caption], [3 + i], **options)
         assert (batch[i] - alone[0]).abs().max() <= EXACT
 
 
-def test_conditions_some_missing_equal_each_alone(scenes_pipe: Pipeline) -> None:
+def test_conditions_some_missing_equal_each_alone(pixels_pipe: Pipeline) -> None:
     y = ["a green star", None, "two blue squares", None]
-    batch = latents(scenes_pipe, y, [0, 1, 2, 3])
+    batch = latents(pixels_pipe, y, [0, 1, 2, 3])
     for i, value in enumerate(y):
-        assert (batch[i] - latents(scenes_pipe, [value], [i])[0]).abs().max() <= EXACT
+        assert (batch[i] - latents(pixels_pipe, [value], [i])[0]).abs().max() <= EXACT
 
 
-def test_same_seed_same_sample_in_another_process(tmp_path: Path, scenes_pipe: Pipeline) -> None:
-    scenes_pipe.save_pretrained(tmp_path / "saved")
+def test_same_seed_same_sample_in_another_process(tmp_path: Path, pixels_pipe: Pipeline) -> None:
+    pixels_pipe.save_pretrained(tmp_path / "saved")
     code = (
         "import sys; from mmgen import Pipeline; p = Pipeline.from_pretrained(sys.argv[1]); "
         "p('a green star', seed=7).save(sys.argv[2])"
@@ -73,66 +73,66 @@ def test_same_seed_same_sample_in_another_process(tmp_path: Path, scenes_pipe: P
     command = [sys.executable, "-c", code, str(tmp_path / "saved"), str(picture)]
     subprocess.run(command, check=True)
     other = np.asarray(Image.open(picture), int)
-    assert np.abs(other - np.asarray(scenes_pipe("a green star", seed=7), int)).max() <= 1
+    assert np.abs(other - np.asarray(pixels_pipe("a green star", seed=7), int)).max() <= 1
 
 
-def test_different_seeds_and_conditions_differ(scenes_pipe: Pipeline) -> None:
-    a, b = latents(scenes_pipe, ["a green star"] * 2, [0, 1])
-    c = latents(scenes_pipe, ["two blue squares"], [0])[0]
+def test_different_seeds_and_conditions_differ(pixels_pipe: Pipeline) -> None:
+    a, b = latents(pixels_pipe, ["a green star"] * 2, [0, 1])
+    c = latents(pixels_pipe, ["two blue squares"], [0])[0]
     assert (a - b).abs().max() > 0.1
     assert (a - c).abs().max() > 1e-4
 
 
-def test_no_seed_gives_fresh_samples(scenes_pipe: Pipeline) -> None:
-    assert not np.array_equal(scenes_pipe("a green star"), scenes_pipe("a green star"))
+def test_no_seed_gives_fresh_samples(pixels_pipe: Pipeline) -> None:
+    assert not np.array_equal(pixels_pipe("a green star"), pixels_pipe("a green star"))
 
 
-def test_options_are_listed_and_unknown_ones_refused(scenes_pipe: Pipeline) -> None:
-    names = {o.name for o in scenes_pipe.options()}
+def test_options_are_listed_and_unknown_ones_refused(pixels_pipe: Pipeline) -> None:
+    names = {o.name for o in pixels_pipe.options()}
     assert {"num_inference_steps", "guidance_scale", "negative_prompt", "sampler"} <= names
     with pytest.raises(OptionError, match="guidance_scal.*Did you mean 'guidance_scale'.*sampler"):
-        scenes_pipe("a green star", guidance_scal=3)
+        pixels_pipe("a green star", guidance_scal=3)
     assert issubclass(OptionError, TypeError)
 
 
-def test_a_negative_prompt_changes_the_sample(scenes_pipe: Pipeline) -> None:
-    plain = latents(scenes_pipe, ["a green star"], [0])
-    away = latents(scenes_pipe, ["a green star"], [0], negative_prompt="two blue squares")
+def test_a_negative_prompt_changes_the_sample(pixels_pipe: Pipeline) -> None:
+    plain = latents(pixels_pipe, ["a green star"], [0])
+    away = latents(pixels_pipe, ["a green star"], [0], negative_prompt="two blue squares")
     assert (plain - away).abs().max() > 1e-4
 
 
-def test_progress_reaches_its_end(scenes_pipe: Pipeline) -> None:
+def test_progress_reaches_its_end(pixels_pipe: Pipeline) -> None:
     seen: list[tuple[int, int]] = []
-    scenes_pipe("a green star", seed=0, num_inference_steps=5, progress=lambda *a: seen.append(a))
+    pixels_pipe("a green star", seed=0, num_inference_steps=5, progress=lambda *a: seen.append(a))
     assert seen == [(i, 5) for i in range(1, 6)]
 
 
-def test_log_prob_is_a_record(scenes_pipe: Pipeline) -> None:
-    image = scenes_pipe("a green star", seed=0)
-    found = scenes_pipe.given("a green star", likelihood="bound", num_bound_draws=8).log_prob(image)
+def test_log_prob_is_a_record(pixels_pipe: Pipeline) -> None:
+    image = pixels_pipe("a green star", seed=0)
+    found = pixels_pipe.given("a green star", likelihood="bound", num_bound_draws=8).log_prob(image)
     assert found.kind == "lower bound"
     assert found.nats.shape == (1,) and found.std_error.shape == (1,)
     assert int(found.num_dims[0]) == 3 * 16 * 16
     assert torch.isfinite(found.bits_per_dim).all()
-    again = scenes_pipe.given("a green star", likelihood="bound", num_bound_draws=8).log_prob(image)
+    again = pixels_pipe.given("a green star", likelihood="bound", num_bound_draws=8).log_prob(image)
     assert torch.equal(found.nats, again.nats)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_lower_precision_gives_nearly_the_same(
-    scenes_pipe: Pipeline, tmp_path: Path, dtype: torch.dtype
+    pixels_pipe: Pipeline, tmp_path: Path, dtype: torch.dtype
 ) -> None:
-    saved = scenes_pipe.save_pretrained(tmp_path / "saved")
+    saved = pixels_pipe.save_pretrained(tmp_path / "saved")
     low = Pipeline.from_pretrained(saved, dtype=dtype)
     assert next(low.model.parameters()).dtype == dtype
-    a, b = (np.asarray(p("a green star", seed=0), int) for p in (scenes_pipe, low))
+    a, b = (np.asarray(p("a green star", seed=0), int) for p in (pixels_pipe, low))
     assert np.abs(a - b).mean() < 8
     assert low.codec.std.dtype == torch.float32
 
 
-def test_parts_that_do_not_fit_are_refused_when_built(scenes_pipe: Pipeline) -> None:
+def test_parts_that_do_not_fit_are_refused_when_built(pixels_pipe: Pipeline) -> None:
     with pytest.raises(SpecError, match=r"expects latents \(3, 16, 16\).*gives \(3, 8, 8\)"):
-        Pipeline(encoder=scenes_pipe.encoder, model=scenes_pipe.model, codec=Pixels.debug())
+        Pipeline(encoder=pixels_pipe.encoder, model=pixels_pipe.model, codec=Pixels.debug())
 
 
 BAD = [
@@ -165,13 +165,13 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), BAD)
-def test_bad_input(scenes_pipe: Pipeline, arguments: dict, error: type, message: str) -> None:
+def test_bad_input(pixels_pipe: Pipeline, arguments: dict, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
-        scenes_pipe(arguments.pop("y", "a green star"), **arguments)
+        pixels_pipe(arguments.pop("y", "a green star"), **arguments)
 
 
-def test_words_never_seen_can_be_allowed(scenes_pipe: Pipeline) -> None:
-    assert scenes_pipe("a green elephant", seed=0, unknown_words="allow")
+def test_words_never_seen_can_be_allowed(pixels_pipe: Pipeline) -> None:
+    assert pixels_pipe("a green elephant", seed=0, unknown_words="allow")
 
 
 def test_a_wrong_name_lists_the_close_ones() -> None:

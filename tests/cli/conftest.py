@@ -52,9 +52,9 @@ def command(
 
 
 @pytest.fixture(scope="session")
-def saved(scenes_pipe: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny text-to-image:scenes."""
-    return scenes_pipe.save_pretrained(tmp_path_factory.mktemp("saved") / "scenes")
+def saved(pixels_pipe: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny text-to-image:emoji."""
+    return pixels_pipe.save_pretrained(tmp_path_factory.mktemp("saved") / "emoji")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def test_it_writes_what_the_pipeline_draws_with_that_seed(
     assert done.code == 0 and done.err == ""
     lines = done.out.splitlines()
     assert lines[0] == "circle.png"
-    assert f"{saved} (text-to-image:scenes)" in lines[1]
+    assert f"{saved} (text-to-image:emoji)" in lines[1]
     assert lines[2].split() == ["seed", "7"]
     assert lines[3].split() == ["steps", "25"]
     assert "to load" in lines[5] and "to sample" in lines[5]
@@ -103,6 +103,15 @@ def test_a_name_is_made_from_the_condition_and_nothing_is_overwritten(
     assert len(long.out.split()[0]) < 70
 
 
+def test_with_is_refused_where_the_condition_is_one_value(
+    command: Command, composed: Callable[..., Path]
+) -> None:
+    done = command("generate", composed("text", [CAPTION]), CAPTION, "--with", "style=x")
+    assert done.code == 1 and done.out == ""
+    for part in ("one value", "'style'", "Leave --with"):
+        assert part in done.err
+
+
 def test_the_ending_is_the_format(command: Command, saved: Path, tmp_path: Path) -> None:
     command("generate", saved, CAPTION, "--steps", 1, "-o", tmp_path / "x.JPG")
     with Image.open(tmp_path / "x.JPG") as image:
@@ -167,7 +176,7 @@ BAD = {
     "seed_text": (2, ["{saved}", CAPTION, "--seed", "abc"], ["--seed"]),
     "seed_large": (1, ["{saved}", CAPTION, "--seed", str(2**63)], ["between 0 and 2**63 - 1"]),
     "folder": (1, ["{saved}", CAPTION, "-o", "no/x.png"], ["There is no folder 'no'"]),
-    "a_folder": (1, ["{saved}", CAPTION, "-o", "{saved}"], ["'scenes' cannot hold an image"]),
+    "a_folder": (1, ["{saved}", CAPTION, "-o", "{saved}"], ["'emoji' cannot hold an image"]),
     "wav": (1, ["{saved}", CAPTION, "-o", "x.wav"], ["'x.wav' cannot hold an image", ".png"]),
     "txt": (1, ["{saved}", CAPTION, "-o", "x.txt"], ["'x.txt' cannot hold an image", "'x.png'"]),
     "no_ending": (1, ["{saved}", CAPTION, "-o", "x"], ["'x' cannot hold an image"]),
@@ -187,11 +196,6 @@ BAD = {
         1,
         ["{saved}", CAPTION, "--steps", "2", "--option", "num_inference_steps=3"],
         ["num_inference_steps is given twice"],
-    ),
-    "with": (
-        1,
-        ["{saved}", CAPTION, "--with", "style=x"],
-        ["one value", "'style'", "Leave --with"],
     ),
     "device": (1, ["{saved}", CAPTION, "--device", "gpu"], ["no device 'gpu'", "cpu"]),
     "flag": (2, ["{saved}", CAPTION, "--sed", "3"], ["--sed", "mmgen generate --help"]),
@@ -255,8 +259,8 @@ def test_a_full_disk_leaves_the_old_file(
     assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
 
 
-def test_a_cut_file_is_refused(command: Command, scenes_pipe: Pipeline, tmp_path: Path) -> None:
-    folder = scenes_pipe.save_pretrained(tmp_path / "cut")
+def test_a_cut_file_is_refused(command: Command, pixels_pipe: Pipeline, tmp_path: Path) -> None:
+    folder = pixels_pipe.save_pretrained(tmp_path / "cut")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     done = command("generate", folder, CAPTION)

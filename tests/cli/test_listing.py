@@ -11,6 +11,8 @@ from cli.conftest import SCENES, Command
 from mmgen import hub
 from mmgen.version import __version__
 
+EMOJI = "text-to-image:emoji"
+
 
 def test_list_shows_every_pipeline_in_80_columns(command: Command) -> None:
     done = command("list")
@@ -41,21 +43,21 @@ def test_list_as_json(command: Command) -> None:
 
 
 def test_show_tells_the_card_and_the_options(command: Command) -> None:
-    done = command("show", "text-to-image")
-    card = hub.recipes()[SCENES].card
+    done = command("show", EMOJI)
+    card = hub.recipes()[EMOJI].card
     flat = " ".join(done.out.split())
     assert done.code == 0
     assert max(map(len, done.out.splitlines())) <= 80
-    for part in (SCENES, "P(image | text)", card.licence, card.data, *card.scores):
+    for part in (EMOJI, "P(image | text)", card.licence, *card.scores):
         assert part in flat
     assert "num_inference_steps 25" in flat and "At least 1, at most 10000." in flat
     assert "One of: euler, heun" in flat
 
 
 def test_show_as_json(command: Command) -> None:
-    found = command("show", SCENES, "--json").json
-    assert found["recipe"] == SCENES
-    assert found["card"] == hub.recipes()[SCENES].card.as_dict()
+    found = command("show", EMOJI, "--json").json
+    assert found["recipe"] == EMOJI
+    assert found["card"] == hub.recipes()[EMOJI].card.as_dict()
     options = {o["name"]: o for o in found["options"]}
     assert options["num_inference_steps"]["default"] == 25
     assert options["num_inference_steps"]["type"] == "int"
