@@ -15,6 +15,7 @@ from mmgen.core.errors import SpecError, UnknownNameError, close_names
 from mmgen.core.model import Model
 from mmgen.core.nothing import Nothing
 from mmgen.core.spec import ConditionSpec
+from mmgen.guidance import guided
 from mmgen.guidance.lengths import LengthModel
 from mmgen.modalities import modality
 
@@ -51,7 +52,7 @@ def compose_parts(
     names = _names([x, *parts], labels)
     codec = _codec(x, size, names)
     encoder = _encoder(y, size, names)
-    model = _family(family).model(codec.spec, encoder.spec, size)
+    model = guided(_family(family).model(codec.spec, encoder.spec, size))
     if codec.spec.varies and codec.spec.kind == "continuous":
         # Families of tokens end by themselves; those of numbers must be told when.
         model = LengthModel(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmgen.codes import decode, encode
 from mmgen.compose import compose_parts
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec
+from mmgen.core.composite import CompositeEncoder
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Progress
 from mmgen.core.encoder import Encoder
@@ -109,6 +111,15 @@ class Pipeline:
                 kind=object,
             )
             options = (*options, negative)
+        if self.model.uses_null and isinstance(self.encoder, CompositeEncoder):
+            weights = Option(
+                "weights",
+                None,
+                "How much parts of a condition count in guidance, {part: factor}; 1 if not named.",
+                optional=True,
+                kind=dict,
+            )
+            options = (*options, weights)
         return options
 
     def given(
@@ -172,6 +183,7 @@ class Pipeline:
             c = self._encode(conditions)
             if self.model.uses_null:
                 c = c.with_null(self._encode([negative] * len(conditions)))
+                c = c.with_weighted(self._weighted(conditions, settings.get("weights")))
             own = {o.name: settings[o.name] for o in self.model.options()}
             conditional = self.model(c, **own)
         if known is not None:
@@ -377,6 +389,20 @@ class Pipeline:
         return hub.write_folder(
             Path(folder), self.parts, recipe=self.recipe, choices=self.choices, card=self.card
         )
+
+    def _weighted(
+        self, conditions: Sequence[Any], weights: Mapping[str, Any] | None
+    ) -> list[tuple[float, Condition]]:
+        """(w, c without a part) for each part whose weight is not 1."""
+        found = []
+        for part, weight in (weights or {}).items():
+            rows = self.encoder.without(conditions, part)
+            number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+            if not number or not 0 <= weight < math.inf:
+                raise ValueError(f"A weight is a number from 0 up; {part!r} came with {weight!r}.")
+            if weight != 1:
+                found.append((float(weight), self._encode(rows)))
+        return found
 
     def _encode(self, conditions: Sequence[Any]) -> Condition:
         return self.encoder.encode(self.encoder.prepare(conditions)).to(

@@ -88,6 +88,19 @@ class CompositeEncoder(Encoder):
         }
         return _withhold(dropped, keep)
 
+    def without(self, values: Sequence[Any], part: str) -> list[dict[str, Any]]:
+        """The same values with one part taken away.
+
+        Raises:
+            UnknownNameError: If there is no such part.
+        """
+        if part not in self.parts:
+            raise UnknownNameError(
+                f"No part {part!r} in this condition. {close_names(part, self.parts)}"
+            )
+        rows = [v if isinstance(v, Mapping) else {self.main: v} for v in values]
+        return [{**row, part: None} for row in rows]
+
     def options(self) -> tuple[Option, ...]:
         return tuple(option for part in self.parts.values() for option in part.options())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,6 +23,8 @@ class Condition:
         vector: One vector per example (B, D), or None.
         null: The condition that stands for "not given" in guidance, of the same batch, or None.
         lengths: How long the latent is or shall be (B,), where that varies and is known, or None.
+        weighted: For guidance, (w, c without one of its parts) for each part whose influence is to
+            be w times what it is.
     """
 
     batch: int
@@ -31,6 +33,7 @@ class Condition:
     vector: Tensor | None = None
     null: Condition | None = None
     lengths: Tensor | None = None
+    weighted: tuple[tuple[float, Condition], ...] = ()
 
     def select(self, index: Tensor) -> Condition:
         """The examples of the batch that `index` (M,) names, in its order."""
@@ -40,7 +43,8 @@ class Condition:
 
         null = None if self.null is None else self.null.select(index)
         tokens, mask, vector = pick(self.tokens), pick(self.mask), pick(self.vector)
-        return Condition(len(index), tokens, mask, vector, null, pick(self.lengths))
+        weighted = tuple((w, c.select(index)) for w, c in self.weighted)
+        return Condition(len(index), tokens, mask, vector, null, pick(self.lengths), weighted)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Condition:
         """The same condition on another device, its real parts in another precision."""
@@ -52,20 +56,26 @@ class Condition:
 
         null = None if self.null is None else self.null.to(device, dtype)
         tokens, mask, vector = move(self.tokens), move(self.mask), move(self.vector)
-        return Condition(self.batch, tokens, mask, vector, null, move(self.lengths))
+        weighted = tuple((w, c.to(device, dtype)) for w, c in self.weighted)
+        return Condition(self.batch, tokens, mask, vector, null, move(self.lengths), weighted)
 
     def with_null(self, null: Condition) -> Condition:
         """The same condition, guided away from `null`."""
         return replace(self, null=null)
 
+    def with_weighted(self, weighted: Iterable[tuple[float, Condition]]) -> Condition:
+        """The same condition, some of its parts weighted in guidance."""
+        return replace(self, weighted=tuple(weighted))
+
     def with_lengths(self, lengths: Tensor | None) -> Condition:
         """The same condition, for latents of these lengths (B,)."""
         null = None if self.null is None else self.null.with_lengths(lengths)
-        return replace(self, lengths=lengths, null=null)
+        weighted = tuple((w, c.with_lengths(lengths)) for w, c in self.weighted)
+        return replace(self, lengths=lengths, null=null, weighted=weighted)
 
     @staticmethod
     def stack(conditions: Sequence[Condition]) -> Condition:
-        """Join batches one after another, tokens padded to the longest. Drops nulls."""
+        """Join batches one after another, tokens padded to the longest. Drops nulls and weights."""
         batch = sum(c.batch for c in conditions)
         vectors = [c.vector for c in conditions]
         vector = None if vectors[0] is None else torch.cat(vectors)

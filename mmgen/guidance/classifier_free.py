@@ -14,6 +14,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.families.diffusion.conditional import Denoise, DiffusionConditional
+from mmgen.guidance.contrast import Contrast
 
 __all__ = ["ClassifierFreeGuidance"]
 
@@ -25,7 +26,8 @@ class ClassifierFreeGuidance(Model):
 
         x = x_null + guidance_scale (x_c - x_null)   for t from guidance_start to guidance_stop,
 
-    and x_c outside of that interval. Then x is brought towards the contrast of x_c:
+    and x_c outside of that interval; parts of the condition may have weights of their own
+    (`mmgen.guidance.contrast`). Then x is brought towards the contrast of x_c:
 
         x <- r std(x_c) / std(x) x + (1 - r) x,   r = guidance_rescale.
 
@@ -96,14 +98,8 @@ class ClassifierFreeGuidance(Model):
                 f"guidance_start is at most guidance_stop, got {start} and {stop}. They are times "
                 "between data at 0 and noise at 1."
             )
-        if own["guidance_scale"] == 1:
+        if not Contrast.needed(c, own["guidance_scale"]):
             return base
-        if c.null is None:
-            raise SpecError(
-                f"guidance_scale {own['guidance_scale']:g} needs a condition with a null to be "
-                "guided away from; this one has none. Give guidance_scale=1, or a condition made "
-                "with_null."
-            )
         guided = _guide(base.denoise, own["guidance_scale"], own["guidance_rescale"])
         return dataclasses.replace(base, denoise=_within(start, stop, guided, base.denoise))
 
@@ -146,20 +142,14 @@ class ClassifierFreeGuidance(Model):
 
 
 def _guide(denoise: Denoise, scale: float, rescale: float) -> Denoise:
-    """The guided denoiser: condition and null in one call."""
-    # The condition last seen, stacked on its null: one object serves all steps of a chunk. Replaced
-    # whole, so that threads never see half of it.
-    last: tuple[Condition, Condition] | None = None
+    """The guided denoiser: all that is compared in one call."""
+    contrast = Contrast(scale)
 
     def guided(z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
-        nonlocal last
         if scale == 0 and rescale == 0:
             return denoise(z_t, t, c.null)
-        pair = last
-        if pair is None or pair[0] is not c:
-            pair = last = (c, Condition.stack([c, c.null]))
-        x_c, x_null = denoise(torch.cat((z_t, z_t)), torch.cat((t, t)), pair[1]).chunk(2)
-        x_0 = torch.lerp(x_null, x_c, scale)
+        rows, times = contrast.rows(z_t, c), contrast.rows(t, c)
+        x_0, x_c = contrast.combine(denoise(rows, times, contrast.conditions(c)), c)
         return _rescaled(x_0, x_c, rescale) if rescale > 0 else x_0
 
     return guided

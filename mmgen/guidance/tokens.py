@@ -14,6 +14,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.families.autoregressive.conditional import AutoregressiveConditional
+from mmgen.guidance.contrast import Contrast
 
 __all__ = ["TokenGuidance"]
 
@@ -24,7 +25,9 @@ class TokenGuidance(Model):
     With l_c and l_null the logits of the next token with and without the condition, tokens are
     drawn by
 
-        l = l_null + guidance_scale (l_c - l_null).
+        l = l_null + guidance_scale (l_c - l_null),
+
+    and parts of the condition may have weights of their own (`mmgen.guidance.contrast`).
 
     **This changes samples and not densities**: `log_prob` and `best` of the returned conditional
     are those of the wrapped model, whatever the scale.
@@ -68,13 +71,8 @@ class TokenGuidance(Model):
                 "TokenGuidance wraps autoregressive models; "
                 f"{type(self.model).__name__} gives {type(base).__name__}. Leave the guidance out."
             )
-        if scale == 1:
+        if not Contrast.needed(c, scale):
             return base
-        if c.null is None:
-            raise SpecError(
-                f"guidance_scale {scale:g} needs a condition with a null to be guided away from; "
-                "this one has none. Give guidance_scale=1, or a condition made with_null."
-            )
         return dataclasses.replace(base, network=_Guided(base.network, scale))
 
     def loss(
@@ -94,37 +92,31 @@ class TokenGuidance(Model):
 
 
 class _Guided:
-    """A causal network that reads every sequence twice, with its condition and with the null."""
+    """A causal network that reads every sequence once with each condition that is compared."""
 
     def __init__(self, network: Any, scale: float) -> None:
         self.network, self.scale = network, scale
 
-    def cache(self) -> _TwofoldCache:
-        return _TwofoldCache(self.network.cache())
+    def cache(self) -> _Caches:
+        return _Caches(self.network.cache(), Contrast(self.scale))
 
-    def extend(self, ids_RL: Tensor, c: Condition, cache: _TwofoldCache) -> Tensor:
-        logits = self.network.extend(torch.cat((ids_RL, ids_RL)), cache.both(c), cache.cache)
-        given, null = logits.float().chunk(2)
-        return torch.lerp(null, given, self.scale)
+    def extend(self, ids_RL: Tensor, c: Condition, cache: _Caches) -> Tensor:
+        contrast, cache.rows, cache.count = cache.contrast, c.batch, Contrast.count(c)
+        ids = contrast.rows(ids_RL, c)
+        logits = self.network.extend(ids, contrast.conditions(c), cache.cache)
+        return contrast.combine(logits.float(), c)[0]
 
 
-class _TwofoldCache:
-    """The cache of R sequences with their conditions, then of the same R with the null."""
+class _Caches:
+    """The cache of R sequences with their conditions, then of the same R with each other one."""
 
-    def __init__(self, cache: Any) -> None:
-        self.cache = cache
-        self._last: tuple[Condition, Condition] | None = None
+    def __init__(self, cache: Any, contrast: Contrast) -> None:
+        self.cache, self.contrast = cache, contrast
+        self.rows = self.count = 0
 
     @property
     def length(self) -> int:
         return self.cache.length
 
-    def both(self, c: Condition) -> Condition:
-        """The condition on its null, one object for as long as it stays the same."""
-        if self._last is None or self._last[0] is not c:
-            self._last = (c, Condition.stack([c, c.null]))
-        return self._last[1]
-
     def select(self, index: Tensor) -> None:
-        rows = self._last[0].batch
-        self.cache.select(torch.cat((index, index + rows)))
+        self.cache.select(torch.cat([index + i * self.rows for i in range(self.count)]))
