@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,10 @@ from mmgen.cli.console import Stopped, spinner
 from mmgen.cli.device import find_device
 from mmgen.core.errors import SpecError
 from mmgen.core.files import read_json
+
+if TYPE_CHECKING:
+    from mmgen.pipeline import Pipeline
+    from mmgen.training.pairs import Pairs
 
 __all__ = ["train"]
 
@@ -106,12 +110,7 @@ def _fit(
     if done is not None:
         typer.echo(f"Going on from step {done} of the checkpoint there.")
     pairs = module.pairs("train")
-    if hasattr(module, "pretraining"):
-        typer.echo("What its codec needs is trained before it.")
-        first = module.pretraining(pipe)
-        shared = {k: v for k, v in overrides.items() if k in _FOR_ALL}
-        fit(first, pairs, output=output / "codec", **(module.PRETRAINING | shared))
-        first.parts.requires_grad_(False)
+    _pretrain(module, pipe, pairs, output, overrides)
     fit(pipe, pairs, output=output, preview=module.PREVIEW, **chosen)
     saved = output / "pipeline"
     # Under torchrun or accelerate launch, one process of several writes.
@@ -121,6 +120,20 @@ def _fit(
             hub.write_shipped(recipe, pipe.parts)
     PartialState().destroy_process_group()
     return saved
+
+
+def _pretrain(
+    module: ModuleType, pipe: Pipeline, pairs: Pairs, output: Path, overrides: dict[str, Any]
+) -> None:
+    """Train what the recipe wants trained before the pipeline, stage after stage."""
+    from mmgen.training import fit
+
+    shared = {k: v for k, v in overrides.items() if k in _FOR_ALL}
+    for stage, settings in getattr(module, "PRETRAINING", {}).items():
+        part = module.pretraining(stage, pipe)
+        typer.echo(f"First its {stage}, for {settings['steps']} steps")
+        fit(part, pairs, output=output / stage, **(settings | shared))
+        part.parts.requires_grad_(False)
 
 
 def _module(recipe: hub.Recipe) -> ModuleType:

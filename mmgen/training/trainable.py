@@ -46,13 +46,22 @@ class Autoencoding:
         autoencoder: What to train, in place. Its parameters require gradients from here on, also
             where a codec holds it frozen.
         size: Side of the square images.
+        decoder_only: Leave the encoder as it is, so that latents stay what they are.
     """
 
     needs_statistics = False
 
-    def __init__(self, autoencoder: Autoencoder | QuantizingAutoencoder, *, size: int) -> None:
+    def __init__(
+        self,
+        autoencoder: Autoencoder | QuantizingAutoencoder,
+        *,
+        size: int,
+        decoder_only: bool = False,
+    ) -> None:
         self.autoencoder, self.size = autoencoder, size
         self.parts = nn.ModuleDict({"autoencoder": autoencoder.requires_grad_(True)})
+        if decoder_only:
+            autoencoder.encoder.requires_grad_(False)
 
     def fit_statistics(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         """Nothing to take: the codec takes the statistics of its latents once this is trained."""
