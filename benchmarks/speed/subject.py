@@ -75,6 +75,6 @@ class Subject:
 
 def texts(name: str, count: int) -> list[str]:
     """Texts that the recipe shows itself by, over again until there are enough."""
-    recipe = "text-to-image:scenes" if Path(name).is_dir() else name
+    recipe = "text-to-image:emoji" if Path(name).is_dir() else name
     shown = [t for t in hub.find_recipe(recipe).module().PREVIEW if isinstance(t, str)]
     return [shown[i % len(shown)] for i in range(count)]

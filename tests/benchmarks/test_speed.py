@@ -59,7 +59,7 @@ def test_a_quick_run_records_what_it_measured(record: dict[str, Any]) -> None:
             assert ("over_mmgen" in own) == (name != "mmgen")
     assert set(scores["limit"]["gflops"]) == {"float32", "bfloat16"}
     assert set(scores["parameters"]) == PIPELINES
-    assert scores["peak_memory_mb"] is None and scores["command"] is None
+    assert scores["peak_memory_mb"] is None and scores["first"] is None
 
 
 def test_calls_are_those_that_the_run_made() -> None:
