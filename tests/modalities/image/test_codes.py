@@ -181,3 +181,16 @@ def test_blocks_are_told_one_after_the_other_and_come_back(block: int) -> None:
 def test_blocks_that_do_not_divide_the_image_are_refused() -> None:
     with pytest.raises(SpecError, match="multiple of 12"):
         Codes(QuantizingAutoencoder.debug(), size=SIZE, block=3)
+
+
+def test_tokens_of_a_local_encoder_see_the_squares_around_theirs_alone() -> None:
+    torch.manual_seed(0)
+    autoencoder = QuantizingAutoencoder(levels=(8, 8), widths=(16,), blocks=2, local=True)
+    for parameter in autoencoder.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    x = torch.rand(1, 3, 32, 32, requires_grad=True)
+    autoencoder.encoder(x)[0, :, 3, 4].sum().backward()
+    seen = x.grad.abs().amax((0, 1)) > 0
+    assert seen[8:20, 12:24].all() and seen.sum() == 12 * 12
+    with pytest.raises(ValueError, match="one width"):
+        QuantizingAutoencoder(widths=(16, 32), local=True)
