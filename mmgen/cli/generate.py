@@ -199,9 +199,10 @@ def _seeds(request: _Request) -> list[int]:
 def _values(request: _Request, pipe: Pipeline) -> list[Any]:
     from mmgen.core.composite import CompositeEncoder
 
-    if not request.parts:
-        return list(request.conditions) or [None]
     encoder = pipe.encoder
+    typed = [encoder.read(text) for text in request.conditions]
+    if not request.parts:
+        return typed or [None]
     if not isinstance(encoder, CompositeEncoder):
         raise SpecError(
             f"The condition of {request.name} is one value, so it has no part "
@@ -211,9 +212,12 @@ def _values(request: _Request, pipe: Pipeline) -> list[Any]:
         raise ValueError(
             f"{encoder.main} is given twice: CONDITION is --with {encoder.main}=... already."
         )
-    if not request.conditions:
-        return [dict(request.parts)]
-    return [{encoder.main: c, **request.parts} for c in request.conditions]
+    parts = {
+        # A name that there is not is refused by the encoder, with those that there are.
+        name: encoder.parts[name].read(text) if name in encoder.parts else text
+        for name, text in request.parts.items()
+    }
+    return [{encoder.main: value, **parts} for value in typed] or [parts]
 
 
 def _save(kind: ModuleType, rows: list[list[Any]], path: Path, conditions: Sequence[str]) -> None:

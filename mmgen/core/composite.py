@@ -88,6 +88,9 @@ class CompositeEncoder(Encoder):
         }
         return _withhold(dropped, keep)
 
+    def read(self, text: str) -> Any:
+        return self.parts[self.main].read(text)
+
     def without(self, values: Sequence[Any], part: str) -> list[dict[str, Any]]:
         """The same values with one part taken away.
 

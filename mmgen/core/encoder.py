@@ -42,6 +42,16 @@ class Encoder(nn.Module, ABC):
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
         """Prepared tensors of a batch to a condition on the encoder's own device."""
 
+    def read(self, text: str) -> Any:
+        """The value that is meant by what was typed on a command line.
+
+        If not said otherwise the text itself, which is a value, or a path that `prepare` opens.
+
+        Raises:
+            ValueError: If it means none.
+        """
+        return text
+
     def options(self) -> tuple[Option, ...]:
         """What `check` takes."""
         return ()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from mmgen.cli.console import progress_bar
 from mmgen.core import files
+from mmgen.modalities import audio
 from mmgen.pipeline import Pipeline
 
 CAPTION = "a red circle"
@@ -110,6 +111,54 @@ def test_with_is_refused_where_the_condition_is_one_value(
     assert done.code == 1 and done.out == ""
     for part in ("one value", "'style'", "Leave --with"):
         assert part in done.err
+
+
+def _typed(kind: str, folder: Path) -> tuple[Any, str]:
+    """A value of a condition, and how it is typed."""
+    rng = np.random.default_rng(0)
+    if kind == "image":
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "y.png")
+        return folder / "y.png", str(folder / "y.png")
+    if kind == "audio":
+        sound = audio.Audio(rng.uniform(-1, 1, (1, 800)).astype(np.float32), 8_000)
+        audio.save(sound, folder / "y.wav")
+        return folder / "y.wav", str(folder / "y.wav")
+    if kind == "actions":
+        value = {"state": [[0.0, 1.0, 2.0], [1.0, 1.0, 2.0]]}
+        return value, json.dumps(value)
+    value = {"day": 2.5, "night": -1.0}
+    return value, json.dumps(value)
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "actions", "properties"])
+def test_conditions_of_every_kind_can_be_typed(
+    command: Command, composed: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    value, text = _typed(kind, tmp_path)
+    other = {"day": 1.0, "night": 1.0} if kind == "properties" else value
+    folder = composed(kind, [value, other])
+    done = command("generate", folder, text, "-o", tmp_path / "x.png", "--steps", 2, "--seed", 3)
+    assert done.code == 0, done.err
+    expected = Pipeline.from_pretrained(folder)(value, seed=3, num_inference_steps=2)
+    assert np.array_equal(pixels(tmp_path / "x.png"), np.asarray(expected))
+
+
+def test_named_values_come_from_a_file_or_are_refused(
+    command: Command, composed: Callable[..., Path], tmp_path: Path
+) -> None:
+    value = {"day": 2.5, "night": -1.0}
+    folder = composed("properties", [value, {"day": 0.0, "night": 0.0}])
+    (tmp_path / "y.json").write_text(json.dumps(value))
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for text, path in zip((json.dumps(value), tmp_path / "y.json"), paths, strict=True):
+        done = command("generate", folder, text, "-o", path, "--steps", 1, "--seed", 0)
+        assert done.code == 0, done.err
+    assert np.array_equal(*map(pixels, paths))
+    for text in ("day=2.5", "[1, 2]", "3"):
+        done = command("generate", folder, text)
+        assert done.code == 1 and "properties as a JSON object" in done.err
+    done = command("generate", folder, "nowhere.json")
+    assert done.code == 1 and "no nowhere.json" in done.err
 
 
 def test_the_ending_is_the_format(command: Command, saved: Path, tmp_path: Path) -> None:

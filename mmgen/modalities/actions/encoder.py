@@ -15,6 +15,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError, SpecError, close_names
 from mmgen.core.spec import ConditionSpec
+from mmgen.core.typed import named_values
 from mmgen.modalities.actions.files import as_numbers
 from mmgen.modalities.image import load as load_image
 from mmgen.modalities.image.encoder import PatchTransformer
@@ -96,6 +97,10 @@ class ObservationEncoder(Encoder):
             x = torch.cat(seen).double()
             part.mean.copy_(x.mean(0))
             part.std.copy_(spread(x))
+
+    def read(self, text: str) -> dict[str, Any]:
+        name = next(iter(self.shapes))
+        return named_values(text, what="an observation", example=f'{{"{name}": [[...], ...]}}')
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         rows = [dict.fromkeys(self.shapes) if v is None else self._row(v) for v in values]

@@ -15,6 +15,7 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec
+from mmgen.core.typed import named_values
 from mmgen.modalities.properties.codec import spread
 from mmgen.modalities.properties.names import check_names, read
 
@@ -76,6 +77,9 @@ class PropertiesEncoder(Encoder):
         self.std.copy_(spread(x))
         self.least.copy_(x.nan_to_num(math.inf).amin(0))
         self.greatest.copy_(x.nan_to_num(-math.inf).amax(0))
+
+    def read(self, text: str) -> dict[str, Any]:
+        return named_values(text, what="properties", example=f'{{"{self.names[0]}": 1.5}}')
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         x = self._rows([{} if v is None else v for v in values])
