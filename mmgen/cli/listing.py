@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,16 +88,28 @@ def _matrix(as_json: bool) -> None:
         return
     from rich.console import Console
 
-    table = _table("X", "families that generate it")
-    for name, own in fitting.items():
-        table.add_row(name, ", ".join(own))
+    letters = _letters({family for own in fitting.values() for family in own})
+    table = _table("Y", *fitting)
+    table.padding = (0, 0, 0, 1)
+    for condition in (*conditions, "several"):
+        row = ("".join(sorted(letters[f] for f in own)) for own in fitting.values())
+        table.add_row(condition, *row)
     console = Console()
+    console.print("P(X | Y) with X across and Y down, by the families that fit X:\n")
     console.print(table)
-    given = ", ".join(conditions)
+    console.print("\n" + ", ".join(f"{letter} {name}" for name, letter in letters.items()))
     console.print(
-        f"\nEach of them given Y: {given}; or several of these at once, any of them missing.\n"
+        "Several conditions at once may miss any of their parts.\n"
         "Pipeline.compose(x=..., y=..., family=...) puts one together."
     )
+
+
+def _letters(families: Iterable[str]) -> dict[str, str]:
+    """A letter for each family: that of its last word, where no other has it."""
+    found = {name: name.split("_")[-1][0].upper() for name in sorted(families)}
+    if len(set(found.values())) < len(found):
+        return {name: chr(ord("A") + i) for i, name in enumerate(found)}
+    return found
 
 
 def _row(recipe: hub.Recipe) -> dict[str, Any]:

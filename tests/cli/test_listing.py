@@ -9,6 +9,7 @@ from pathlib import Path
 from cli.conftest import SCENES, Command
 
 from mmgen import hub
+from mmgen.modalities import modality_names
 from mmgen.version import __version__
 
 EMOJI = "text-to-image:emoji"
@@ -93,7 +94,12 @@ def test_a_wrong_name_lists_the_close_ones(command: Command, tmp_path: Path) -> 
 def test_the_matrix_tells_what_can_be_composed(command: Command) -> None:
     done = command("list", "--matrix")
     assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
-    assert "image" in done.out and "normalizing_flow" in done.out
+    assert "normalizing_flow" in done.out
+    rows = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line.strip()}
+    assert rows["Y"] == ["actions", "audio", "image", *modality_names()[3:]]
+    assert rows["several"] == rows["nothing"] == rows["text"]
+    assert rows["text"][rows["Y"].index("text")] == "AM"
+    assert set("DGV") <= set(rows["audio"][rows["Y"].index("video")])
     found = command("list", "--matrix", "--json").json
     assert {"diffusion", "gan", "vae"} <= set(found["families"]["image"])
     assert set(found["families"]["text"]) == {"autoregressive", "masked"}
