@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mmgen.core.codec import Codec, Lossless
-from mmgen.core.conditional import Conditional, LogProb, Progress, Tractable
+from mmgen.core.conditional import (
+    Conditional,
+    LogProb,
+    Progress,
+    Searchable,
+    Streaming,
+    Tractable,
+)
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators, expand_seeds
 
-__all__ = ["MAX_SAMPLES", "Distribution", "Known", "Summary"]
+__all__ = ["MAX_SAMPLES", "Distribution", "Known", "Scored", "Summary"]
 
 MAX_SAMPLES = 10_000
 """Most samples of one call, all conditions together."""
@@ -70,6 +77,13 @@ class Summary:
     num_samples: int
 
 
+class Scored(NamedTuple):
+    """A value of X, and log p(x | y) in nats: of its latent, if the codec loses some."""
+
+    value: Any
+    nats: float
+
+
 @dataclass(frozen=True)
 class Distribution:
     """P(X | y) for the conditions of one `given`.
@@ -99,14 +113,59 @@ class Distribution:
             ValueError: If num_samples is below 1 or beyond MAX_SAMPLES, or the seeds do not fit.
         """
         batch = self.conditional.batch
-        latent = self._draw(num_samples, seed, progress)
-        with torch.no_grad():
-            tensors = self.codec.decode(latent.flatten())
-            if self.known is not None:
-                known = self.known.repeat(num_samples)
-                tensors = self.codec.paste(tensors, known.tensors, known.mask)
-            flat = self.codec.present(tensors)
+        flat = self._values(self._draw(num_samples, seed, progress).flatten(), copies=num_samples)
         rows = [[flat[n * batch + b] for n in range(num_samples)] for b in range(batch)]
+        return rows[0] if self.single else rows
+
+    def stream(self, *, seed: int | Sequence[int] | None = None) -> Iterator[Any]:
+        """One sample of each condition, while it grows.
+
+        Args:
+            seed: As in `sample`.
+
+        Yields:
+            What there is of the value so far, a list of such for several conditions. The last is
+            the sample that `sample` gives for the same seed.
+
+        Raises:
+            SpecError: If samples of the model's family do not grow.
+        """
+        if not isinstance(self.conditional, Streaming):
+            raise SpecError(
+                f"Samples of {type(self.conditional).__name__} come at once. Use an autoregressive "
+                "model, or progress=... of sample."
+            )
+        generators = Generators.from_seed(seed, num_samples=1, batch=self.conditional.batch)
+        for latent in self.conditional.stream(generators):
+            values = self._values(latent)
+            yield values[0] if self.single else values
+
+    def best(self, num_best: int = 1, *, num_beams: int = 4) -> list[Any]:
+        """The likeliest values that a beam search finds, likeliest first.
+
+        Args:
+            num_best: N.
+            num_beams: Width of the beam, at least N; wider finds likelier ones, and takes longer.
+
+        Returns:
+            N of `Scored` for one condition, a list of such lists for several.
+
+        Raises:
+            SpecError: If the model's family cannot be searched.
+            ValueError: If `num_best` or `num_beams` is out of range.
+        """
+        if not isinstance(self.conditional, Searchable):
+            raise SpecError(
+                f"{type(self.conditional).__name__} cannot be searched for its likeliest values. "
+                "Use an autoregressive model, or rank samples by log_prob."
+            )
+        latent, nats = self.conditional.best(num_best, num_beams=max(num_beams, num_best))
+        batch = self.conditional.batch
+        flat = self._values(latent.flatten(), copies=num_best)
+        rows = [
+            [Scored(flat[n * batch + b], float(nats[n, b])) for n in range(num_best)]
+            for b in range(batch)
+        ]
         return rows[0] if self.single else rows
 
     def summary(
@@ -184,6 +243,15 @@ class Distribution:
         if not isinstance(self.codec, Lossless):
             return replace(found, how=f"{found.how}; density of the latent, the codec loses some")
         return replace(found, nats=found.nats + self.codec.log_volume(tensors).to(found.nats))
+
+    def _values(self, latent: Latent, *, copies: int = 1) -> list[Any]:
+        """Values of latents, as many times over as `copies`, with what is known put back."""
+        with torch.no_grad():
+            tensors = self.codec.decode(latent)
+            if self.known is not None:
+                known = self.known.repeat(copies)
+                tensors = self.codec.paste(tensors, known.tensors, known.mask)
+            return self.codec.present(tensors)
 
     def _draw(
         self, num_samples: int, seed: int | Sequence[int] | None, progress: Progress | None
