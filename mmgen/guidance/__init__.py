@@ -3,6 +3,7 @@
 from mmgen.core.model import Model
 from mmgen.families.autoregressive import Autoregressive
 from mmgen.families.diffusion import Diffusion
+from mmgen.families.masked import Masked
 from mmgen.guidance.classifier_free import ClassifierFreeGuidance
 from mmgen.guidance.posterior import POSTERIORS, find_posterior, mmps, split_gibbs
 from mmgen.guidance.tokens import TokenGuidance
@@ -17,7 +18,11 @@ __all__ = [
     "split_gibbs",
 ]
 
-_GUIDANCE = {Diffusion: ClassifierFreeGuidance, Autoregressive: TokenGuidance}
+_GUIDANCE = {
+    Diffusion: ClassifierFreeGuidance,
+    Autoregressive: TokenGuidance,
+    Masked: TokenGuidance,
+}
 
 
 def guided(model: Model) -> Model:

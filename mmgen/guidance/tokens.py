@@ -14,16 +14,16 @@ from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.families.autoregressive.conditional import AutoregressiveConditional
+from mmgen.families.masked.conditional import MaskedConditional
 from mmgen.guidance.contrast import Contrast
 
 __all__ = ["TokenGuidance"]
 
 
 class TokenGuidance(Model):
-    """An autoregressive model whose draws exaggerate what the condition changes.
+    """A model of tokens whose draws exaggerate what the condition changes.
 
-    With l_c and l_null the logits of the next token with and without the condition, tokens are
-    drawn by
+    With l_c and l_null the logits of a token with and without the condition, tokens are drawn by
 
         l = l_null + guidance_scale (l_c - l_null),
 
@@ -33,7 +33,7 @@ class TokenGuidance(Model):
     are those of the wrapped model, whatever the scale.
 
     Args:
-        model: A model whose conditionals are autoregressive.
+        model: A model whose conditionals are autoregressive or masked.
         guidance_scale: Default scale. 1 is no guidance, 0 ignores the condition.
 
     Raises:
@@ -57,18 +57,20 @@ class TokenGuidance(Model):
     def options(self) -> tuple[Option, ...]:
         return (*self.model.options(), self._scale)
 
-    def forward(self, c: Condition, **options: Any) -> AutoregressiveConditional:
+    def forward(
+        self, c: Condition, **options: Any
+    ) -> AutoregressiveConditional | MaskedConditional:
         """P(Z | c), drawn with guidance.
 
         Raises:
-            SpecError: If guidance is asked for and c has no null, or if the wrapped model is not
-                autoregressive.
+            SpecError: If guidance is asked for and c has no null, or if the wrapped model is
+                neither.
         """
         scale = options.pop("guidance_scale", self.guidance_scale)
         base = self.model(c, **options)
-        if not isinstance(base, AutoregressiveConditional):
+        if not isinstance(base, (AutoregressiveConditional, MaskedConditional)):
             raise SpecError(
-                "TokenGuidance wraps autoregressive models; "
+                "TokenGuidance wraps autoregressive and masked models; "
                 f"{type(self.model).__name__} gives {type(base).__name__}. Leave the guidance out."
             )
         if not Contrast.needed(c, scale):
@@ -92,26 +94,32 @@ class TokenGuidance(Model):
 
 
 class _Guided:
-    """A causal network that reads every sequence once with each condition that is compared."""
+    """A network that reads every sequence once with each condition that is compared."""
 
     def __init__(self, network: Any, scale: float) -> None:
-        self.network, self.scale = network, scale
+        self.network, self.contrast = network, Contrast(scale)
+
+    def __call__(self, ids_RL: Tensor, c: Condition) -> Tensor:
+        ids = self.contrast.rows(ids_RL, c)
+        return self._combined(self.network(ids, self.contrast.conditions(c)), c)
 
     def cache(self) -> _Caches:
-        return _Caches(self.network.cache(), Contrast(self.scale))
+        return _Caches(self.network.cache())
 
     def extend(self, ids_RL: Tensor, c: Condition, cache: _Caches) -> Tensor:
-        contrast, cache.rows, cache.count = cache.contrast, c.batch, Contrast.count(c)
-        ids = contrast.rows(ids_RL, c)
-        logits = self.network.extend(ids, contrast.conditions(c), cache.cache)
-        return contrast.combine(logits.float(), c)[0]
+        cache.rows, cache.count = c.batch, Contrast.count(c)
+        ids = self.contrast.rows(ids_RL, c)
+        return self._combined(self.network.extend(ids, self.contrast.conditions(c), cache.cache), c)
+
+    def _combined(self, logits: Tensor, c: Condition) -> Tensor:
+        return self.contrast.combine(logits.float(), c)[0]
 
 
 class _Caches:
     """The cache of R sequences with their conditions, then of the same R with each other one."""
 
-    def __init__(self, cache: Any, contrast: Contrast) -> None:
-        self.cache, self.contrast = cache, contrast
+    def __init__(self, cache: Any) -> None:
+        self.cache = cache
         self.rows = self.count = 0
 
     @property

@@ -95,7 +95,7 @@ def test_what_cannot_be_guided_is_refused() -> None:
         model(dataclasses.replace(c, null=None), guidance_scale=2.0)
     network = GridTransformer.debug(condition=ConditionSpec(token_dim=32))
     diffusion = Diffusion(network, spec=Spec("image", "continuous", (3, 16, 16)))
-    with pytest.raises(SpecError, match="wraps autoregressive models"):
+    with pytest.raises(SpecError, match="wraps autoregressive and masked models"):
         TokenGuidance(diffusion)(c, guidance_scale=2.0)
     with pytest.raises(ValueError, match="guidance_scale"):
         TokenGuidance(model.model, guidance_scale=-1.0)

@@ -44,7 +44,7 @@ def _latent(pipe: Pipeline, y: Any, **options: Any) -> torch.Tensor:
     return pipe.given(y, **options).conditional.sample(1, Generators([[3]])).z[0, 0]
 
 
-FAMILIES = [("image", "diffusion"), ("text", "autoregressive")]
+FAMILIES = [("image", "diffusion"), ("text", "autoregressive"), ("text", "masked")]
 
 
 def test_the_combination_is_that_of_the_formula() -> None:

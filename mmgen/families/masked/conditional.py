@@ -26,7 +26,8 @@ class MaskedConditional(Tractable, Completable):
     """The distribution of sequences whose hidden places are revealed in a random order.
 
     Args:
-        network: Ids and condition to logits.
+        network: Ids and condition to logits, of what is drawn; guided, where guidance is on.
+        unguided: The same of the model itself, for `log_prob`.
         c: Condition of a batch of B.
         alphabet: Ids.
         known: Ids (B, L), hidden where nothing is known. Everything is about the rest, given them.
@@ -36,6 +37,7 @@ class MaskedConditional(Tractable, Completable):
     """
 
     network: TokenTransformer
+    unguided: TokenTransformer
     c: Condition
     alphabet: Alphabet
     known: Tensor
@@ -129,7 +131,7 @@ class MaskedConditional(Tractable, Completable):
         draws = []
         for i in range(self.num_bound_draws):
             term = bound_of(
-                self.network,
+                self.unguided,
                 ids,
                 c,
                 self.alphabet,

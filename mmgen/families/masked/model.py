@@ -105,6 +105,7 @@ class Masked(Model):
         shape = (c.batch, self.alphabet.max_length)
         return MaskedConditional(
             network=self.network,
+            unguided=self.network,
             c=c.to(weight.device, weight.dtype),
             alphabet=self.alphabet,
             known=torch.full(shape, hidden_id(self.alphabet), device=weight.device),
