@@ -5,6 +5,8 @@ Shape letters: B batch, L tokens, D features, V outputs.
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -14,10 +16,27 @@ from mmgen.nn.cache import KeyValueCache
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.transformer import Transformer
 
-__all__ = ["TokenTransformer"]
+__all__ = ["CausalNetwork", "TokenNetwork", "TokenTransformer"]
 
 # Waves of 4 to 4096 tokens: where a token stands, for networks that are given no token to tell.
 _NUM_OCTAVES = 6
+
+
+class TokenNetwork(Protocol):
+    """What families of tokens need of a network."""
+
+    def __call__(self, ids_BL: Tensor, c: Condition) -> Tensor:
+        """Ids (B, L) and their condition to logits (B, L, V)."""
+
+
+class CausalNetwork(TokenNetwork, Protocol):
+    """One that can read on where it stopped. Caches have a `length` and `select(index)`."""
+
+    def cache(self) -> Any:
+        """An empty cache, for `extend`."""
+
+    def extend(self, ids_BL: Tensor, c: Condition, cache: Any) -> Tensor:
+        """Logits (B, L, V) of the ids (B, L) that follow those the cache has seen."""
 
 
 class TokenTransformer(nn.Module):

@@ -19,13 +19,13 @@ from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Prefix, grow
 from mmgen.families.autoregressive.warping import Warping
-from mmgen.nn.tokens import TokenTransformer
+from mmgen.nn.tokens import CausalNetwork
 
 __all__ = ["AutoregressiveConditional", "surprise"]
 
 
 def surprise(
-    network: TokenTransformer, ids: Tensor, lengths: Tensor, c: Condition, alphabet: Alphabet
+    network: CausalNetwork, ids: Tensor, lengths: Tensor, c: Condition, alphabet: Alphabet
 ) -> Tensor:
     """-log p of each token given those before it (B, T) in nats, zeros beyond the end.
 
@@ -64,8 +64,8 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         rows: Most sequences to work on at once.
     """
 
-    network: TokenTransformer
-    unguided: TokenTransformer
+    network: CausalNetwork
+    unguided: CausalNetwork
     c: Condition
     alphabet: Alphabet
     warping: Warping

@@ -13,7 +13,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.warping import Warping, draw
-from mmgen.nn.tokens import TokenTransformer
+from mmgen.nn.tokens import CausalNetwork
 
 __all__ = ["Decoder", "Prefix", "grow"]
 
@@ -99,7 +99,7 @@ class Decoder:
         begin: The id that every sequence begins with.
     """
 
-    def __init__(self, network: TokenTransformer, c: Condition, *, begin: int) -> None:
+    def __init__(self, network: CausalNetwork, c: Condition, *, begin: int) -> None:
         self.network, self.c, self.begin = network, c, begin
         self.cache = network.cache()
 

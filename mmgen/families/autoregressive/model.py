@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
@@ -58,7 +58,7 @@ class Autoregressive(Model):
     for every example, since a mean over the tokens of each would favour short sequences.
 
     Args:
-        network: A causal transformer that takes the content's ids and one more, with which every
+        network: A causal network (`mmgen.nn.tokens`, `mmgen.nn.grouped`) that takes the content's ids and one more, with which every
             sequence begins, and gives logits of the content and, if lengths vary, the end.
         spec: The type of z: tokens (L,), L a number or a letter.
 
@@ -69,7 +69,7 @@ class Autoregressive(Model):
     jmlr.org/papers/v3/bengio03a.
     """
 
-    def __init__(self, network: TokenTransformer, *, spec: Spec) -> None:
+    def __init__(self, network: nn.Module, *, spec: Spec) -> None:
         super().__init__()
         alphabet = Alphabet.of(spec, by="Autoregressive")
         want = (alphabet.vocabulary + 1, alphabet.num_targets)

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
-from mmgen.nn.tokens import TokenTransformer
+from mmgen.nn.tokens import TokenNetwork
 
 __all__ = ["bound_of", "first_end", "hidden_id", "possible_logits"]
 
@@ -47,9 +47,7 @@ def first_end(ids: Tensor, alphabet: Alphabet) -> Tensor:
     return torch.where(_is_end(ids, alphabet), places, ids.shape[1]).amin(1)
 
 
-def possible_logits(
-    network: TokenTransformer, ids: Tensor, c: Condition, alphabet: Alphabet
-) -> Tensor:
+def possible_logits(network: TokenNetwork, ids: Tensor, c: Condition, alphabet: Alphabet) -> Tensor:
     """Logits (R, L, V), float32, of every place given the visible ones.
 
     Minus infinity for content behind a visible end, and for an end before visible content.
@@ -68,7 +66,7 @@ def possible_logits(
 
 
 def bound_of(
-    network: TokenTransformer,
+    network: TokenNetwork,
     ids: Tensor,
     c: Condition,
     alphabet: Alphabet,

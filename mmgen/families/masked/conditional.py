@@ -16,7 +16,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.families.masked.bound import bound_of, first_end, hidden_id
 from mmgen.families.masked.filling import Filling
-from mmgen.nn.tokens import TokenTransformer
+from mmgen.nn.tokens import TokenNetwork
 
 __all__ = ["MaskedConditional"]
 
@@ -36,8 +36,8 @@ class MaskedConditional(Tractable, Completable):
         rows: Most sequences to work on at once.
     """
 
-    network: TokenTransformer
-    unguided: TokenTransformer
+    network: TokenNetwork
+    unguided: TokenNetwork
     c: Condition
     alphabet: Alphabet
     known: Tensor

@@ -14,7 +14,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.warping import Warping, draw
 from mmgen.families.masked.bound import first_end, hidden_id, possible_logits
-from mmgen.nn.tokens import TokenTransformer
+from mmgen.nn.tokens import TokenNetwork
 
 __all__ = ["ORDERS", "Filling"]
 
@@ -46,7 +46,7 @@ class Filling:
     @torch.no_grad()
     def run(
         self,
-        network: TokenTransformer,
+        network: TokenNetwork,
         ids: Tensor,
         c: Condition,
         *,
