@@ -58,8 +58,9 @@ class Autoregressive(Model):
     for every example, since a mean over the tokens of each would favour short sequences.
 
     Args:
-        network: A causal network (`mmgen.nn.tokens`, `mmgen.nn.grouped`) that takes the content's ids and one more, with which every
-            sequence begins, and gives logits of the content and, if lengths vary, the end.
+        network: A causal network (`mmgen.nn.tokens`, `mmgen.nn.grouped`) that takes the content's
+            ids and one more, with which every sequence begins, and gives logits of the content and,
+            if lengths vary, the end.
         spec: The type of z: tokens (L,), L a number or a letter.
 
     Raises:
