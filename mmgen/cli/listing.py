@@ -9,7 +9,8 @@ import typer
 
 from mmgen import hub
 from mmgen.cli.console import spinner, write_json
-from mmgen.cli.naming import Named, find_named
+from mmgen.cli.foreign import list_foreign, show_foreign
+from mmgen.cli.naming import Named, find_foreign, find_named
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,8 +28,17 @@ def list_pipelines(
         bool,
         typer.Option("--matrix", help="What `Pipeline.compose` puts together: X, Y and family."),
     ] = False,
+    foreign: Annotated[
+        bool,
+        typer.Option("--foreign", help="Which checkpoints of other libraries are recognised."),
+    ] = False,
 ) -> None:
     """List the pipelines that need no network."""
+    if foreign:
+        if matrix:
+            raise typer.BadParameter("Give --matrix or --foreign, not both.")
+        list_foreign(as_json=as_json)
+        return
     if matrix:
         _matrix(as_json)
         return
@@ -58,10 +68,21 @@ def list_pipelines(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A pipeline of `mmgen list`, or a saved folder.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A pipeline of `mmgen list`, a saved folder, or a folder or Hub id of a "
+            "checkpoint of diffusers or transformers."
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Show a pipeline's card and its sampling options."""
+    """Show a pipeline's card and its sampling options, or what a checkpoint of others is."""
+    with spinner("Reading what it is"):
+        other = find_foreign(name)
+    if other is not None:
+        show_foreign(other, as_json=as_json)
+        return
     found = find_named(name)
     with spinner(f"Building {found.recipe}"):
         from mmgen.pipeline import Pipeline

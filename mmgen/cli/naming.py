@@ -1,16 +1,19 @@
-"""What a NAME means, before anything is loaded: a saved folder, or a shipped recipe."""
+"""What a NAME means, before anything is loaded: a saved folder, a shipped recipe, or another's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
 from mmgen.core.errors import LoadError
 from mmgen.core.files import read_json
 
-__all__ = ["Named", "find_named"]
+if TYPE_CHECKING:
+    from mmgen.backends.recognition import Recognised
+
+__all__ = ["Named", "find_foreign", "find_named"]
 
 _MANIFEST = "pipeline.json"
 _NEEDED = {"recipe": str, "choices": dict, "sha256": dict}
@@ -68,3 +71,27 @@ def find_named(name: str) -> Named:
         manifest.get("card") or {},
         manifest,
     )
+
+
+def find_foreign(name: str) -> Recognised | None:
+    """The checkpoint of another library that this name means; None if it is not the form of one.
+
+    Forms are a folder that holds a configuration of theirs and none of ours, and org/name.
+
+    Raises:
+        UnknownNameError: If there is none, or it is of an unknown architecture.
+        LoadError: If it is broken, wants code of its own, or cannot be reached.
+    """
+    folder = Path(name)
+    if (folder / _MANIFEST).is_file():
+        return None
+    # The names of recipes have no slash, paths that are meant as such start with one of these.
+    elsewhere = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    if not folder.is_dir() and not elsewhere:
+        return None
+    from mmgen.backends.recognition import recognise
+    from mmgen.backends.recognition.configuration import holds_configuration
+
+    if folder.is_dir() and not holds_configuration(folder):
+        return None
+    return recognise(name)

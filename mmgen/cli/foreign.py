@@ -1,0 +1,105 @@
+"""What `mmgen show` and `mmgen list --foreign` say of checkpoints that others made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmgen.cli.console import write_json
+
+if TYPE_CHECKING:
+    from mmgen.backends.recognition import Recognised
+    from mmgen.backends.recognition.table import Group
+
+__all__ = ["list_foreign", "show_foreign"]
+
+_WEIGHTS = {
+    "pickle only": "pickle only, which can run code when it is opened: never read",
+    "unknown": "unknown: the files of a Hub id are not listed",
+    "none": "none in the folder",
+}
+
+
+def show_foreign(found: Recognised, *, as_json: bool) -> None:
+    """Show what a checkpoint is."""
+    if as_json:
+        write_json(
+            {
+                "name": found.source,
+                "library": found.library,
+                "task": found.task,
+                "x": found.x,
+                "y": list(found.y),
+                "architecture": found.architecture,
+                "revision": found.revision,
+                "weights": found.weights,
+            }
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = {
+        "name": found.source,
+        "library": found.library,
+        "task": found.task,
+        "what": found.distribution,
+        "architecture": found.architecture,
+        "revision": found.revision,
+        "weights": _WEIGHTS.get(found.weights, found.weights),
+    }
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in lines.items():
+        if value:
+            grid.add_row(Text(label, "bold"), Text(value))
+    console = Console()
+    console.print(grid)
+    console.print("\nThis version recognises such checkpoints and does not load them yet.")
+
+
+def list_foreign(*, as_json: bool) -> None:
+    """List which checkpoints of other libraries are recognised."""
+    from mmgen.backends.recognition.table import LIBRARIES, table
+
+    known = table()
+    if as_json:
+        write_json({"versions": dict(known.versions), "groups": [_row(g) for g in known.groups]})
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for library in LIBRARIES:
+        number = len(known.architectures(library))
+        console.print(f"{library} {known.versions[library]}: {number} architectures\n")
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        shown.add_column("P(X | Y)", no_wrap=True)
+        shown.add_column("number", no_wrap=True, justify="right")
+        shown.add_column("task, and examples", overflow="fold")
+        for group in known.groups:
+            if group.library != library:
+                continue
+            row = _row(group)
+            examples = sorted(row["architectures"], key=lambda name: (len(name), name))[:2]
+            shown.add_row(
+                f"P({group.x} | {', '.join(group.y) or 'nothing'})",
+                str(len(row["architectures"])),
+                Text.assemble((group.task, "bold"), "\n", ("\n".join(examples), "dim")),
+            )
+        console.print(shown)
+        console.print()
+    console.print("This version recognises them (mmgen show NAME) and does not load them yet.")
+
+
+def _row(group: Group) -> dict[str, Any]:
+    return {
+        "library": group.library,
+        "task": group.task,
+        "x": group.x,
+        "y": list(group.y),
+        "architectures": list(group.architectures),
+    }

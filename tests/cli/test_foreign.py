@@ -1,0 +1,75 @@
+"""`mmgen show` of checkpoints that others made, and `mmgen list --foreign`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cli.conftest import Command
+
+from mmgen.backends.recognition.table import table
+
+
+@pytest.fixture
+def marian(tmp_path: Path) -> Path:
+    """A folder as transformers lays it out, with weights in a pickle."""
+    folder = tmp_path / "org" / "opus"
+    folder.mkdir(parents=True)
+    content = {"architectures": ["MarianMTModel"], "model_type": "marian"}
+    (folder / "config.json").write_text(json.dumps(content))
+    (folder / "pytorch_model.bin").touch()
+    return folder
+
+
+def test_show_of_a_folder_of_others(command: Command, marian: Path) -> None:
+    done = command("show", marian)
+    flat = " ".join(done.out.split())
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
+    for part in ("transformers", "translation", "P(text | text)", "MarianMTModel", "pickle only"):
+        assert part in flat
+    assert "does not load them yet" in flat
+    found = command("show", "org/opus", "--json").json  # A folder here comes before the Hub.
+    assert found == {
+        "name": "org/opus",
+        "library": "transformers",
+        "task": "translation",
+        "x": "text",
+        "y": ["text"],
+        "architecture": "MarianMTModel",
+        "revision": None,
+        "weights": "pickle only",
+    }
+
+
+def test_show_of_what_is_no_checkpoint(command: Command, tmp_path: Path) -> None:
+    done = command("show", "org/absent")
+    assert done.code == 1 and "There is no folder 'org/absent' here" in done.err
+    (tmp_path / "empty").mkdir()
+    done = command("show", "empty")
+    assert done.code == 1 and "holds no saved pipeline" in done.err
+    (tmp_path / "empty" / "model_index.json").write_text('{"_class_name": "Own"}')
+    done = command("show", "empty", "--json")
+    assert done.json["error"]["type"] == "UnknownNameError"
+    assert command("show", os.fspath(tmp_path / "nowhere")).code == 1
+
+
+def test_a_pipeline_of_ours_is_never_taken_for_one_of_others(command: Command, saved: Path) -> None:
+    other = saved / "config.json"
+    other.write_text('{"model_type": "gpt2"}')
+    try:
+        assert "recipe" in command("show", saved, "--json").json
+    finally:
+        other.unlink()
+
+
+def test_list_of_what_is_recognised(command: Command) -> None:
+    done = command("list", "--foreign")
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
+    for part in ("diffusers", "transformers", "text-to-image", "P(image | text)", "VitsModel"):
+        assert part in done.out
+    found = command("list", "--foreign", "--json").json
+    assert len(found["groups"]) == len(table().groups)
+    done = command("list", "--foreign", "--matrix")
+    assert done.code == 2 and "not both" in done.err
