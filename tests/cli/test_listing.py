@@ -36,7 +36,7 @@ def test_list_as_json(command: Command) -> None:
         "default": True,
         "x": "image",
         "y": "text",
-        "family": "diffusion",
+        "family": card.family,
         "parameters": card.parameters,
         "weights": hub.recipes()[SCENES].weights.is_file(),
         "summary": card.summary,

@@ -32,6 +32,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The recipe of scenes, with a training of two steps."""
     module = hub.find_recipe(SCENES).module()
     monkeypatch.setattr(module, "TRAINING", SMALL)
+    monkeypatch.setattr(module, "PRETRAINING", {"codec": SMALL})
     # What a run sets here is taken back after the test.
     monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "cpu")
     return module
@@ -59,11 +60,10 @@ def test_it_makes_a_pipeline_that_generates(
     folder = Path("runs") / "text_to_image_scenes" / "pipeline"
     assert done.code == 0, done.err
     assert f"Training {SCENES}" in done.out and "2 steps of 2 pairs" in done.out
+    assert "First its codec, for 2 steps" in done.out
     assert "Going on" not in done.out
     assert f"mmgen generate {folder} '{recipe.PREVIEW[0]}'" in done.out
-    used = command(
-        "generate", folder, recipe.PREVIEW[0], "--steps", 1, "--option", "unknown_words=allow"
-    )
+    used = command("generate", folder, recipe.PREVIEW[0], "--option", "unknown_words=allow")
     assert used.code == 0, used.err
 
 

@@ -21,31 +21,43 @@ from mmgen.nn.tokens import TokenTransformer
 
 __all__ = ["Autoregressive"]
 
-_WARPING = (
-    Option("temperature", 1.0, "Below 1 likelier tokens, 0 the likeliest.", minimum=0.0),
-    Option("top_k", 0, "Draw from the so many likeliest tokens; 0 for all.", minimum=0),
-    Option(
-        "top_p",
-        1.0,
-        "Draw from the likeliest tokens that reach this probability.",
-        minimum=0.0,
-        maximum=1.0,
-    ),
-    Option(
-        "min_p",
-        0.0,
-        "Draw from tokens with this share of the likeliest one's probability.",
-        minimum=0.0,
-        maximum=1.0,
-    ),
-    Option(
-        "repetition_penalty",
-        1.0,
-        "Above 1 fewer tokens that came before, below 1 more.",
-        minimum=0.01,
-        maximum=100.0,
-    ),
-)
+
+def _warping_options(default: Warping) -> tuple[Option, ...]:
+    return (
+        Option(
+            "temperature",
+            default.temperature,
+            "Below 1 likelier tokens, 0 the likeliest.",
+            minimum=0.0,
+        ),
+        Option(
+            "top_k",
+            default.top_k,
+            "Draw from the so many likeliest tokens; 0 for all.",
+            minimum=0,
+        ),
+        Option(
+            "top_p",
+            default.top_p,
+            "Draw from the likeliest tokens that reach this probability.",
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Option(
+            "min_p",
+            default.min_p,
+            "Draw from tokens with this share of the likeliest one's probability.",
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Option(
+            "repetition_penalty",
+            default.repetition_penalty,
+            "Above 1 fewer tokens that came before, below 1 more.",
+            minimum=0.01,
+            maximum=100.0,
+        ),
+    )
 
 
 class Autoregressive(Model):
@@ -62,6 +74,7 @@ class Autoregressive(Model):
             ids and one more, with which every sequence begins, and gives logits of the content and,
             if lengths vary, the end.
         spec: The type of z: tokens (L,), L a number or a letter.
+        warping: How samples are drawn if not asked otherwise; as the model is, if None.
 
     Raises:
         SpecError: If z is not tokens in a row, or the network does not fit.
@@ -70,7 +83,7 @@ class Autoregressive(Model):
     jmlr.org/papers/v3/bengio03a.
     """
 
-    def __init__(self, network: nn.Module, *, spec: Spec) -> None:
+    def __init__(self, network: nn.Module, *, spec: Spec, warping: Warping | None = None) -> None:
         super().__init__()
         alphabet = Alphabet.of(spec, by="Autoregressive")
         want = (alphabet.vocabulary + 1, alphabet.num_targets)
@@ -82,6 +95,9 @@ class Autoregressive(Model):
             )
         self.network = network
         self.spec = spec
+        self.warping = warping or Warping()
+        for option in _warping_options(self.warping):
+            option.check(option.default)
         self.alphabet = alphabet
         self.condition: ConditionSpec = network.condition
 
@@ -100,8 +116,9 @@ class Autoregressive(Model):
         return cls(network, spec=spec)
 
     def options(self) -> tuple[Option, ...]:
+        warping = _warping_options(self.warping)
         if not self.spec.varies:
-            return _WARPING
+            return warping
         most = Option(
             "max_new_tokens",
             None,
@@ -111,7 +128,7 @@ class Autoregressive(Model):
             optional=True,
             kind=int,
         )
-        return (*_WARPING, most)
+        return (*warping, most)
 
     def forward(self, c: Condition, **options: Any) -> AutoregressiveConditional:
         settings = resolve_options(self.options(), options)
