@@ -20,7 +20,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
         exec(compile(block, "README.md", "exec"), scope)
     assert scope["image"].size == (64, 64)
     assert [len(row) for row in scope["rows"]] == [4, 4]
-    assert scope["found"].kind == "lower bound"
+    assert scope["found"].kind == "exact"
     assert (tmp_path / "runs" / "mine" / "pipeline" / "pipeline.json").is_file()
 
 

@@ -182,7 +182,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     pipe = fresh()
     pipe.fit_statistics([pictures().pair(i, np.random.default_rng(0)) for i in range(12)])
     with torch.no_grad():
-        pipe.model.network.out.weight.fill_(torch.inf)
+        pipe.model.model.network.out.weight.fill_(torch.inf)
     with pytest.raises(FloatingPointError, match="The loss is nan at step 1"):
         fit(pipe, pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
 
