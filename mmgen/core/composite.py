@@ -50,14 +50,19 @@ class CompositeEncoder(Encoder):
             vector_dim=next((s.vector_dim for s in specs if s.vector_dim), None),
         )
 
+    def _rows(self, values: Sequence[Any]) -> list[Mapping[str, Any]]:
+        return [v if isinstance(v, Mapping) else {self.main: v} for v in values]
+
+    def _require(self, part: str) -> None:
+        if part not in self.parts:
+            raise UnknownNameError(
+                f"No part {part!r} in this condition. {close_names(part, self.parts)}"
+            )
+
     def _columns(self, values: Sequence[Any]) -> dict[str, list[Any]]:
-        rows = [v if isinstance(v, Mapping) else {self.main: v} for v in values]
-        for row in rows:
-            for name in row:
-                if name not in self.parts:
-                    raise UnknownNameError(
-                        f"No part {name!r} in this condition. {close_names(name, self.parts)}"
-                    )
+        rows = self._rows(values)
+        for name in {name for row in rows for name in row}:
+            self._require(name)
         return {name: [row.get(name) for row in rows] for name in self.parts}
 
     @property
@@ -97,12 +102,8 @@ class CompositeEncoder(Encoder):
         Raises:
             UnknownNameError: If there is no such part.
         """
-        if part not in self.parts:
-            raise UnknownNameError(
-                f"No part {part!r} in this condition. {close_names(part, self.parts)}"
-            )
-        rows = [v if isinstance(v, Mapping) else {self.main: v} for v in values]
-        return [{**row, part: None} for row in rows]
+        self._require(part)
+        return [{**row, part: None} for row in self._rows(values)]
 
     def options(self) -> tuple[Option, ...]:
         return tuple(option for part in self.parts.values() for option in part.options())

@@ -21,6 +21,7 @@ def named_values(text: str, *, what: str, example: str) -> dict[str, Any]:
 
     Raises:
         ValueError: If it is neither.
+        LoadError: If there is no such file, or it does not hold an object.
     """
     path = text if text.lower().endswith(".json") else None
     try:

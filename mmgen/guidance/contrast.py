@@ -60,10 +60,11 @@ class Contrast:
 
     def conditions(self, c: Condition) -> Condition:
         """Those that are compared, one after another in one batch."""
-        if self._last is None or self._last[0] is not c:
+        last = self._last
+        if last is None or last[0] is not c:
             others = [without for _, without in c.weighted]
-            self._last = (c, Condition.stack([c, c.null, *others]))
-        return self._last[1]
+            last = self._last = (c, Condition.stack([c, c.null, *others]))
+        return last[1]
 
     def rows(self, x: Tensor, c: Condition) -> Tensor:
         """Rows (B, ...) over again for each condition."""

@@ -127,4 +127,6 @@ class _Caches:
         return self.cache.length
 
     def select(self, index: Tensor) -> None:
-        self.cache.select(torch.cat([index + i * self.rows for i in range(self.count)]))
+        # Rows may end before anything was read.
+        if self.count:
+            self.cache.select(torch.cat([index + i * self.rows for i in range(self.count)]))

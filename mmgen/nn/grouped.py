@@ -109,8 +109,7 @@ class GroupedTokenTransformer(nn.Module):
 
     def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
         """Ids (B, L) and their condition to logits (B, L, V)."""
-        e_BLD = self.embed(ids_BL)
-        x_BGD, positions_GA = self._groups(e_BLD, 0)
+        x_BGD, positions_GA = self._groups(ids_BL, 0)
         h_BGD = self.transformer(
             x_BGD,
             positions_GA,
@@ -118,7 +117,7 @@ class GroupedTokenTransformer(nn.Module):
             tokens_BMD=c.tokens,
             tokens_mask_BM=c.mask,
         )
-        return self._within(h_BGD, e_BLD)
+        return self._within(h_BGD, ids_BL)
 
     def cache(self) -> GroupCache:
         """An empty cache, for `extend`."""
@@ -134,11 +133,10 @@ class GroupedTokenTransformer(nn.Module):
         """
         k, start = self.group, cache.length
         cache.append(ids_BL)
-        e_BLD = self.embed(cache.ids)
         h_BGD = cache.current
         read = -(-start // k)
         if cache.length > read * k:
-            x_BGD, positions_GA = self._groups(e_BLD, read)
+            x_BGD, positions_GA = self._groups(cache.ids, read)
             new_BGD = self.transformer.extend(
                 x_BGD,
                 positions_GA,
@@ -151,31 +149,32 @@ class GroupedTokenTransformer(nn.Module):
             h_BGD = new_BGD if start % k == 0 else torch.cat((h_BGD, new_BGD), dim=1)
         cache.current = h_BGD[:, -1:]
         first = start // k * k
-        return self._within(h_BGD, e_BLD[:, first:])[:, start - first :]
+        return self._within(h_BGD, cache.ids[:, first:])[:, start - first :]
 
-    def _groups(self, e_BLD: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    def _groups(self, ids_BL: Tensor, first: int) -> tuple[Tensor, Tensor]:
         """What the large transformer reads from group `first` on, and where.
 
         Step g reads the group that ends with the id at place g k: the last that is known when the
         tokens after it are to be found.
         """
         k = self.group
-        count = -(-e_BLD.shape[1] // k)
-        e_BLD = F.pad(e_BLD, (0, 0, k - 1, 0))[:, first * k : count * k]
+        count = -(-ids_BL.shape[1] // k)
+        start, stop = (first - 1) * k + 1, (count - 1) * k + 1
+        e_BLD = F.pad(self.embed(ids_BL[:, max(0, start) : stop]), (0, 0, max(0, -start), 0))
         x_BGD = self.gather(rearrange(e_BLD, "b (g j) d -> b g (j d)", j=k))
         sizes = (count,) if self.row is None else (-(-count // self.row), self.row)
         place_GD = self.place(sizes)[first:count]
         positions_GA = grid_positions(*sizes, device=x_BGD.device)[first:count]
         return x_BGD + place_GD, positions_GA
 
-    def _within(self, h_BGD: Tensor, e_BLD: Tensor) -> Tensor:
+    def _within(self, h_BGD: Tensor, ids_BL: Tensor) -> Tensor:
         """Logits (B, L, V) at places whose groups begin with the first."""
-        k, length = self.group, e_BLD.shape[1]
+        k, length = self.group, ids_BL.shape[1]
         spread_BLD = rearrange(self.spread(self.norm_group(h_BGD)), "b g (j d) -> b (g j) d", j=k)
-        e_BLD = F.pad(e_BLD, (0, 0, 0, spread_BLD.shape[1] - length))
+        e_BLD = F.pad(self.embed(ids_BL), (0, 0, 0, spread_BLD.shape[1] - length))
         x = rearrange(spread_BLD + e_BLD, "b (g j) d -> (b g) j d", j=k)
         x = self.local(x, grid_positions(k, device=x.device))
-        x_BLD = rearrange(x, "(b g) j d -> b (g j) d", b=len(e_BLD))[:, :length]
+        x_BLD = rearrange(x, "(b g) j d -> b (g j) d", b=len(ids_BL))[:, :length]
         return self.out(self.norm(x_BLD))
 
     def _modulation(self, c: Condition) -> Tensor | None:

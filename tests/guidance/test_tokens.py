@@ -89,6 +89,16 @@ def test_a_known_beginning_is_kept_and_guided() -> None:
     assert torch.equal(z[mask], known[mask])
 
 
+def test_rows_that_are_known_whole_need_no_reading() -> None:
+    model, c = _model(), _condition()
+    known = torch.randint(5, (BATCH, 6))
+    mask = torch.tensor([True, False, True])[:, None].expand(BATCH, 6)
+    z = model(c, guidance_scale=3.0).completing(Latent(known), mask).sample(1, _seeds()).z[0]
+    assert torch.equal(z[mask], known[mask])
+    alone = model(c.select(torch.tensor([1])), guidance_scale=3.0).sample(1, _seeds(1, 1)).z[0, 0]
+    assert torch.equal(z[1], alone)
+
+
 def test_what_cannot_be_guided_is_refused() -> None:
     model, c = _model(), _condition()
     with pytest.raises(SpecError, match="needs a condition with a null"):
