@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmarks.arguments import asked_options, task_parser
@@ -87,7 +88,10 @@ def run(
         seconds = (time.monotonic() - started) / count
         rows = zip(scenes, captions, images, strict=True)
         cases[split] = [_Case(s, c, i, judge(_pixels(i), c)) for s, c, i in rows]
-        scores[split] = _scores(cases[split]) | {"seconds_per_image": round(seconds, 4)}
+        scores[split] = _scores(cases[split]) | {
+            "codec": _codec(pipe, cases[split]),
+            "seconds_per_image": round(seconds, 4),
+        }
     return scores, cases
 
 
@@ -101,6 +105,21 @@ def _draw(
         print(f"\r{split}: {len(images)} of {len(texts)} drawn", end="", file=sys.stderr)
     print(file=sys.stderr)
     return images
+
+
+def _codec(pipe: Pipeline | None, cases: Sequence[_Case]) -> dict[str, Any] | None:
+    """Of the simulator's drawings as the codec brings them back: what samples can reach at most."""
+    if pipe is None:
+        return None
+    holds = []
+    for first in range(0, len(cases), _BATCH):
+        some = cases[first : first + _BATCH]
+        tensors = pipe.codec.prepare([render(case.scene, pipe.codec.size) for case in some])
+        with torch.no_grad():
+            back = pipe.codec.present(pipe.codec.decode(pipe.codec.encode(tensors)))
+        rows = zip(back, some, strict=True)
+        holds += [judge(_pixels(image), case.caption).satisfied for image, case in rows]
+    return _proportion(holds)
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
@@ -158,6 +177,7 @@ def _table(scores: dict[str, Any]) -> str:
     lines += [row(f"  of {n} thing{'s' * (n > 1)}", "things", str(n)) for n in (1, 2, 3)]
     lines += [row(f"  {kind} claims", "claims", kind) for kind in KINDS]
     lines.append(row("simulator's own drawings", "simulator"))
+    lines.append(row("  through the codec", "codec"))
     lines.append(row("under other captions", "other_captions"))
     return "\n".join(lines)
 

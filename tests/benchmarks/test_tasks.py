@@ -79,6 +79,8 @@ def test_scenes(task: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[
         assert scores["claims"]["count"]["count"] == 6
         # The judge agrees with what the simulator draws.
         assert scores["simulator"]["share"] == 1
+        # An untrained codec brings nothing back.
+        assert scores["codec"]["count"] == 6 and scores["codec"]["share"] < 1
     assert len(list(output.glob("*.png"))) == 1
     assert "caption satisfied" in capsys.readouterr().out
 
