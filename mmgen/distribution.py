@@ -140,12 +140,13 @@ class Distribution:
             values = self._values(latent)
             yield values[0] if self.single else values
 
-    def best(self, num_best: int = 1, *, num_beams: int = 4) -> list[Any]:
+    def best(self, num_best: int = 1, *, num_beams: int | None = None) -> list[Any]:
         """The likeliest values that a beam search finds, likeliest first.
 
         Args:
             num_best: N.
             num_beams: Width of the beam, at least N; wider finds likelier ones, and takes longer.
+                The greater of 4 and N if not given.
 
         Returns:
             N of `Scored` for one condition, a list of such lists for several.
@@ -159,7 +160,8 @@ class Distribution:
                 f"{type(self.conditional).__name__} cannot be searched for its likeliest values. "
                 "Use an autoregressive model, or rank samples by log_prob."
             )
-        latent, nats = self.conditional.best(num_best, num_beams=max(num_beams, num_best))
+        width = max(4, num_best) if num_beams is None else num_beams
+        latent, nats = self.conditional.best(num_best, num_beams=width)
         batch = self.conditional.batch
         flat = self._values(latent.flatten(), copies=num_best)
         rows = [

@@ -62,6 +62,12 @@ def test_the_best_come_first_with_their_log_prob(text_pipe: Pipeline) -> None:
     assert len(rows) == 2 and abs(rows[0][0].nats - dist.best(2)[0].nats) < 1e-4
 
 
+def test_a_beam_too_narrow_is_refused(text_pipe: Pipeline) -> None:
+    assert len(text_pipe.given("odd").best(6)) == 6
+    with pytest.raises(ValueError, match="Widen the beam"):
+        text_pipe.given("odd").best(3, num_beams=2)
+
+
 def test_a_family_without_order_says_so(pixels_pipe: Pipeline) -> None:
     dist = pixels_pipe.given("a green star")
     with pytest.raises(SpecError, match="come at once"):

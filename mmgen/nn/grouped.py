@@ -23,13 +23,13 @@ from torch.nn import functional as F
 from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
 from mmgen.nn.cache import KeyValueCache
-from mmgen.nn.embedding import GridEmbedding
+from mmgen.nn.tokens import TokenBackbone
 from mmgen.nn.transformer import Transformer, grid_positions
 
 __all__ = ["GroupedTokenTransformer"]
 
 
-class GroupedTokenTransformer(nn.Module):
+class GroupedTokenTransformer(TokenBackbone):
     """Logits at every place of a sequence of token ids, given those before it and a condition.
 
     Args:
@@ -44,9 +44,6 @@ class GroupedTokenTransformer(nn.Module):
         condition: Widths of the condition's tokens and vector.
     """
 
-    boundary = ("embed", "out")
-    causal = True
-
     def __init__(
         self,
         vocabulary: int,
@@ -59,32 +56,21 @@ class GroupedTokenTransformer(nn.Module):
         num_heads: int,
         condition: ConditionSpec,
     ) -> None:
-        super().__init__()
-        self.vocabulary = vocabulary
-        self.num_outputs = vocabulary if num_outputs is None else num_outputs
-        self.group, self.row = group, row
-        self.condition = condition
-        axes = 1 if row is None else 2
-        self.embed = nn.Embedding(vocabulary, dim)
-        self.gather = nn.Linear(group * dim, dim, bias=False)
-        self.place = GridEmbedding(dim, axes=("time",) * axes, num_octaves=6 // axes)
-        self.vector = nn.Linear(condition.vector_dim, dim) if condition.vector_dim else None
-        self.transformer = Transformer(
-            dim,
+        super().__init__(
+            vocabulary,
+            num_outputs=num_outputs,
+            dim=dim,
             depth=depth,
             num_heads=num_heads,
-            num_axes=axes,
-            token_dim=condition.token_dim,
-            modulated=self.vector is not None,
+            condition=condition,
             causal=True,
+            axes=1 if row is None else 2,
         )
+        self.group, self.row = group, row
+        self.gather = nn.Linear(group * dim, dim, bias=False)
         self.norm_group = nn.LayerNorm(dim, eps=1e-6, bias=False)
         self.spread = nn.Linear(dim, group * dim)
         self.local = Transformer(dim, depth=1, num_heads=num_heads, causal=True)
-        self.norm = nn.LayerNorm(dim, eps=1e-6, bias=False)
-        self.out = nn.Linear(dim, self.num_outputs)
-        nn.init.normal_(self.embed.weight, std=dim**-0.5)
-        nn.init.zeros_(self.out.bias)
 
     @classmethod
     def debug(
@@ -113,9 +99,7 @@ class GroupedTokenTransformer(nn.Module):
         h_BGD = self.transformer(
             x_BGD,
             positions_GA,
-            modulation_BD=self._modulation(c),
-            tokens_BMD=c.tokens,
-            tokens_mask_BM=c.mask,
+            **self._conditioning(c),
         )
         return self._within(h_BGD, ids_BL)
 
@@ -141,9 +125,7 @@ class GroupedTokenTransformer(nn.Module):
                 x_BGD,
                 positions_GA,
                 cache.groups,
-                modulation_BD=self._modulation(c),
-                tokens_BMD=c.tokens,
-                tokens_mask_BM=c.mask,
+                **self._conditioning(c),
             )
             # The group that `start` lies within has been read before.
             h_BGD = new_BGD if start % k == 0 else torch.cat((h_BGD, new_BGD), dim=1)
@@ -176,9 +158,6 @@ class GroupedTokenTransformer(nn.Module):
         x = self.local(x, grid_positions(k, device=x.device))
         x_BLD = rearrange(x, "(b g) j d -> b (g j) d", b=len(ids_BL))[:, :length]
         return self.out(self.norm(x_BLD))
-
-    def _modulation(self, c: Condition) -> Tensor | None:
-        return None if self.vector is None else self.vector(c.vector)
 
 
 class GroupCache:

@@ -16,7 +16,7 @@ from mmgen.nn.cache import KeyValueCache
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.transformer import Transformer
 
-__all__ = ["CausalNetwork", "TokenNetwork", "TokenTransformer"]
+__all__ = ["CausalNetwork", "TokenBackbone", "TokenNetwork", "TokenTransformer"]
 
 # Waves of 4 to 4096 tokens: where a token stands, for networks that are given no token to tell.
 _NUM_OCTAVES = 6
@@ -39,7 +39,63 @@ class CausalNetwork(TokenNetwork, Protocol):
         """Logits (B, L, V) of the ids (B, L) that follow those the cache has seen."""
 
 
-class TokenTransformer(nn.Module):
+class TokenBackbone(nn.Module):
+    """Ids to features and features to logits, with a transformer between that is conditioned.
+
+    Args:
+        vocabulary: Number of different ids that come in.
+        num_outputs: V, number of logits; `vocabulary` if None.
+        dim: D, width.
+        depth: Number of blocks.
+        num_heads: Number of attention heads.
+        condition: Widths of the condition's tokens and vector.
+        causal: Whether a place sees only itself and those before it.
+        axes: Axes of the places.
+    """
+
+    boundary = ("embed", "out")
+
+    def __init__(
+        self,
+        vocabulary: int,
+        *,
+        num_outputs: int | None,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        condition: ConditionSpec,
+        causal: bool,
+        axes: int = 1,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.num_outputs = vocabulary if num_outputs is None else num_outputs
+        self.condition = condition
+        self.causal = causal
+        self.embed = nn.Embedding(vocabulary, dim)
+        self.place = GridEmbedding(dim, axes=("time",) * axes, num_octaves=_NUM_OCTAVES // axes)
+        self.vector = nn.Linear(condition.vector_dim, dim) if condition.vector_dim else None
+        self.transformer = Transformer(
+            dim,
+            depth=depth,
+            num_heads=num_heads,
+            num_axes=axes,
+            token_dim=condition.token_dim,
+            modulated=self.vector is not None,
+            causal=causal,
+        )
+        self.norm = nn.LayerNorm(dim, eps=1e-6, bias=False)
+        self.out = nn.Linear(dim, self.num_outputs)
+        nn.init.normal_(self.embed.weight, std=dim**-0.5)
+        nn.init.zeros_(self.out.bias)
+
+    def _conditioning(self, c: Condition) -> dict[str, Tensor | None]:
+        """What the transformer takes of a condition."""
+        vector = None if self.vector is None else self.vector(c.vector)
+        return {"modulation_BD": vector, "tokens_BMD": c.tokens, "tokens_mask_BM": c.mask}
+
+
+class TokenTransformer(TokenBackbone):
     """Logits at every place of a sequence of token ids, given a condition.
 
     Condition tokens are attended to, a condition vector modulates. Nothing in the weights fixes a
@@ -55,8 +111,6 @@ class TokenTransformer(nn.Module):
         causal: Whether a place sees only itself and those before it.
     """
 
-    boundary = ("embed", "out")
-
     def __init__(
         self,
         vocabulary: int,
@@ -68,26 +122,15 @@ class TokenTransformer(nn.Module):
         condition: ConditionSpec,
         causal: bool,
     ) -> None:
-        super().__init__()
-        self.vocabulary = vocabulary
-        self.num_outputs = vocabulary if num_outputs is None else num_outputs
-        self.condition = condition
-        self.causal = causal
-        self.embed = nn.Embedding(vocabulary, dim)
-        self.place = GridEmbedding(dim, axes=("time",), num_octaves=_NUM_OCTAVES)
-        self.vector = nn.Linear(condition.vector_dim, dim) if condition.vector_dim else None
-        self.transformer = Transformer(
-            dim,
+        super().__init__(
+            vocabulary,
+            num_outputs=num_outputs,
+            dim=dim,
             depth=depth,
             num_heads=num_heads,
-            token_dim=condition.token_dim,
-            modulated=self.vector is not None,
+            condition=condition,
             causal=causal,
         )
-        self.norm = nn.LayerNorm(dim, eps=1e-6, bias=False)
-        self.out = nn.Linear(dim, self.num_outputs)
-        nn.init.normal_(self.embed.weight, std=dim**-0.5)
-        nn.init.zeros_(self.out.bias)
 
     @classmethod
     def debug(
@@ -115,9 +158,7 @@ class TokenTransformer(nn.Module):
         x_BLD = self.transformer(
             x_BLD,
             positions_LA,
-            modulation_BD=self._modulation(c),
-            tokens_BMD=c.tokens,
-            tokens_mask_BM=c.mask,
+            **self._conditioning(c),
         )
         return self.out(self.norm(x_BLD))
 
@@ -141,9 +182,7 @@ class TokenTransformer(nn.Module):
             x_BLD,
             positions_LA,
             cache,
-            modulation_BD=self._modulation(c),
-            tokens_BMD=c.tokens,
-            tokens_mask_BM=c.mask,
+            **self._conditioning(c),
         )
         return self.out(self.norm(x_BLD))
 
@@ -152,6 +191,3 @@ class TokenTransformer(nn.Module):
         end = start + ids_BL.shape[1]
         places_L = torch.arange(start, end, device=ids_BL.device, dtype=torch.float32)
         return self.embed(ids_BL) + self.place((end,))[start:], places_L[:, None]
-
-    def _modulation(self, c: Condition) -> Tensor | None:
-        return None if self.vector is None else self.vector(c.vector)
