@@ -56,7 +56,7 @@ CARD = Card(
             "shape 84 %"
         ),
         "pictures that the codec brings back": (
-            "satisfy their caption in 92.8 % of 400: what it can reach at most"
+            "satisfy their caption in 95.6 % of 500, unseen pairs 91.4 %: the most it can reach"
         ),
     },
     limits=(
