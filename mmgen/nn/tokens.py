@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
@@ -16,10 +17,18 @@ from mmgen.nn.cache import KeyValueCache
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.transformer import Transformer
 
-__all__ = ["CausalNetwork", "TokenBackbone", "TokenNetwork", "TokenTransformer"]
+__all__ = ["CausalNetwork", "TokenBackbone", "TokenNetwork", "TokenTransformer", "token_losses"]
 
 # Waves of 4 to 4096 tokens: where a token stands, for networks that are given no token to tell.
 _NUM_OCTAVES = 6
+
+
+def token_losses(logits_BLV: Tensor, ids_BL: Tensor) -> Tensor:
+    """-log p of each token (B, L) in nats, zero where the id is -100."""
+    # In rows, since torch copies all logits if their axis is not the last: on a CPU, a seventh of
+    # the step of a small model.
+    losses = F.cross_entropy(logits_BLV.flatten(0, 1), ids_BL.flatten(), reduction="none")
+    return losses.unflatten(0, ids_BL.shape)
 
 
 class TokenNetwork(Protocol):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
@@ -19,7 +18,7 @@ from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Prefix, grow
 from mmgen.families.autoregressive.warping import Warping
-from mmgen.nn.tokens import CausalNetwork
+from mmgen.nn.tokens import CausalNetwork, token_losses
 
 __all__ = ["AutoregressiveConditional", "surprise"]
 
@@ -43,9 +42,7 @@ def surprise(
     begin = torch.full_like(ids[:, :1], alphabet.end)
     logits = network(torch.cat((begin, targets[:, :-1]), dim=1), c).float()
     there = torch.arange(places, device=ids.device) <= lengths[:, None]
-    # Beyond the end any target will do, if only it is one.
-    targets = torch.where(there, targets, 0)
-    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none") * there
+    return token_losses(logits, torch.where(there, targets, -100))
 
 
 @dataclass(frozen=True)

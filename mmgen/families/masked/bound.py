@@ -31,7 +31,7 @@ from torch import Tensor
 
 from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
-from mmgen.nn.tokens import TokenNetwork
+from mmgen.nn.tokens import TokenNetwork, token_losses
 
 __all__ = ["bound_of", "first_end", "hidden_id", "possible_logits"]
 
@@ -93,10 +93,7 @@ def bound_of(
     visible = torch.where(hidden, hidden_id(alphabet), ids)
     logits = possible_logits(network, visible, c, alphabet)
     # What is visible has no part in the sum, and might be excluded.
-    targets = torch.where(hidden, ids, -100)
-    lost = torch.nn.functional.cross_entropy(
-        logits.transpose(1, 2), targets, reduction="none", ignore_index=-100
-    )
+    lost = token_losses(logits, torch.where(hidden, ids, -100))
     return lost.sum(1) * total / count.clamp(min=1)
 
 
