@@ -32,7 +32,8 @@ def complete(
         codec: Of X.
         values: B values. What they hold where their mask is false has no influence.
         masks: B boolean arrays, true where a value is known, of the shape of the value as the codec
-            prepares it or of its last axes: (H, W) for an image, (T, A) for actions.
+            prepares it or of its last axes: (H, W) for an image, (T, A) for actions. For text also
+            spans of characters, "0:12,30:40".
 
     Raises:
         TypeError: If a mask is not boolean.
@@ -53,7 +54,11 @@ def complete(
     tensors = codec.prepare(values)
     with torch.no_grad():
         latent = codec.encode(tensors)
-    mask = codec.latent_mask(latent, [_mask(m) for m in masks])
+    masks = [
+        _spans(m, v, codec) if isinstance(m, str) else _mask(m)
+        for m, v in zip(masks, values, strict=True)
+    ]
+    mask = codec.latent_mask(latent, masks)
     z = latent.z.masked_fill(~mask.to(latent.z.device), 0)
     completed = conditional.completing(Latent(z, latent.lengths), mask)
     return completed, Known(tensors, latent, mask)
@@ -125,6 +130,49 @@ def _mask(mask: Any) -> Tensor:
             "first: mask > 0.5, say."
         )
     return array.cpu()
+
+
+def _spans(spans: str, value: Any, codec: Codec) -> Tensor:
+    """Which tokens (L,) of a text lie, with all their characters, within spans of them."""
+    if not isinstance(value, str):
+        raise SpecError(
+            f"Spans such as {spans!r:.40} are of the characters of a text, and this value is none. "
+            "Give a boolean array."
+        )
+    known = torch.zeros(len(value), dtype=torch.bool)
+    for span in spans.split(","):
+        start, colon, stop = (part.strip() for part in span.partition(":"))
+        try:
+            first, last = int(start or 0), int(stop or len(value))
+        except ValueError:
+            first, last = 0, -1
+        if not colon or not 0 <= first < last <= len(value):
+            raise ValueError(
+                f"A span is start:stop, counted in characters from 0, with start below stop and "
+                f"stop at most {len(value)}, the length of this text; got {span!r:.40}."
+            )
+        known[first:last] = True
+    reach = _reach(value, codec)
+    return torch.stack([known[first:last].all() for first, last in reach])
+
+
+def _reach(text: str, codec: Codec) -> list[tuple[int, int]]:
+    """Characters, from and up to, that each token of a text has a part in."""
+    latent = codec.encode(codec.prepare([text]))
+    beginnings = latent.z.expand(latent.z.shape[1], -1), torch.arange(1, latent.z.shape[1] + 1)
+    shown = codec.present(codec.decode(Latent(*beginnings)))
+    found, before = [], ""
+    for now in shown:
+        # A character that is not whole yet is shown as another one, and may be so for long.
+        first = len(before) if text.startswith(before) else len(before) - 1
+        found.append((first, len(now)))
+        before = now
+    if before != text or any(not 0 <= first < last for first, last in found):
+        raise SpecError(
+            f"{type(codec).__name__} does not cut a text from its front, so that spans of "
+            "characters mean no tokens. Give a boolean array, one entry for each token."
+        )
+    return found
 
 
 def _numbers(value: Any) -> Tensor:

@@ -18,9 +18,11 @@ from mmgen.core.errors import OptionError, SpecError, UnknownNameError
 from mmgen.core.latent import Latent
 from mmgen.core.nothing import Nothing
 from mmgen.core.spec import ConditionSpec, Spec
+from mmgen.families import masked
 from mmgen.families.diffusion import Diffusion
 from mmgen.guidance.posterior import split_gibbs
 from mmgen.modalities.image import Latents, Pixels
+from mmgen.modalities.text import ByteText, SubwordText
 from mmgen.operators import Blur, Compose, Downsample, Greyscale, Mask, Measurement, Radon
 from mmgen.operators.radon import spread_angles
 from mmgen.pipeline import Pipeline
@@ -132,6 +134,51 @@ def test_a_mask_may_differ_between_channels(images: Pipeline) -> None:
     found = np.asarray(images(known=_image(0), mask=mask, seed=0))
     same = (found == np.asarray(_image(0))).mean((0, 1))
     assert same[1] == 1 and same[0] < 0.1
+
+
+def _texts(codec: Codec) -> Pipeline:
+    model = masked.model(codec.spec, ConditionSpec(), "debug")
+    return Pipeline(encoder=Nothing(), model=model, codec=codec)
+
+
+@pytest.mark.parametrize(
+    ("spans", "known"),
+    [
+        ("0:3", [1, 1, 1, 0, 0, 0]),
+        (" 4 : 5 ", [0, 0, 0, 0, 1, 1]),
+        ("2:", [0, 0, 1, 1, 1, 1]),
+        (":1,3:4", [1, 0, 0, 1, 0, 0]),
+        (":", [1] * 6),
+    ],
+)
+def test_spans_are_of_the_characters_of_a_text(spans: str, known: list[int]) -> None:
+    # The last of the five characters has two bytes.
+    found = _texts(ByteText.debug()).given(known="Two \u00fc", mask=spans)
+    assert found.known.mask[0].int().tolist() == known
+
+
+def test_spans_keep_the_tokens_that_lie_within_them() -> None:
+    pipe = _texts(SubwordText.debug())
+    text = "A red square\u2019s side"
+    ids = pipe.codec.prepare([text])["ids"][0]
+    sizes = [len(pipe.codec.merges.decode([int(i)])) for i in ids[:4]]
+    assert max(sizes) > 1
+    for stop in range(1, sum(sizes) + 1):
+        mask = pipe.given(known=text, mask=f"0:{stop}").known.mask[0]
+        inside = [sum(sizes[: i + 1]) <= stop for i in range(4)]
+        assert mask[:4].tolist() == inside and not mask[4:].any()
+    assert pipe.given(known=text, mask=":").known.mask.all()
+
+
+@pytest.mark.parametrize("spans", ["3", "3:2", "-1:2", "0:9", "a:b", "", "0:1,"])
+def test_bad_spans(spans: str) -> None:
+    with pytest.raises(ValueError, match="at most 4, the length of this text"):
+        _texts(ByteText.debug()).given(known="blue", mask=spans)
+
+
+def test_spans_are_of_texts_alone(numbers: Pipeline) -> None:
+    with pytest.raises(SpecError, match="'0:1' are of the characters of a text"):
+        numbers.given(known=[1.0, 2.0, 3.0], mask="0:1")
 
 
 def test_known_numbers_are_kept_and_the_rest_follows_them(numbers: Pipeline) -> None:

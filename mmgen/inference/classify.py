@@ -28,7 +28,7 @@ from torch import Tensor
 
 from mmgen.chain import Stage
 from mmgen.core.codec import Lossless
-from mmgen.core.conditional import LogProb
+from mmgen.core.conditional import LogProb, Progress
 from mmgen.core.errors import SpecError
 from mmgen.core.rng import derive_seeds, expand_seeds
 
@@ -115,6 +115,7 @@ def classify(
     none_of_these: NoneOfThese | None = None,
     budget: int | None = None,
     seed: int | Sequence[int] = 0,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Classification | list[Classification]:
     """P(y | x) by Bayes' rule: one for one x, a list for a list.
@@ -128,6 +129,7 @@ def classify(
         budget: Most log-probabilities to find for one x. None for enough to find four of each
             candidate in the first round of halving. If they are exact, one of each is found.
         seed: s for s, s + 1, ... over the x; or a list of one each.
+        progress: Called with (values done, values in all).
         options: Of `pipe.given`. Diffusion is scored by its bound, with few draws each time, unless
             `likelihood` says otherwise.
 
@@ -148,10 +150,11 @@ def classify(
     contest = _Contest(_sources(pipe, candidates, none_of_these, options))
     log_prior = _log_prior(prior, len(candidates), none_of_these)
     names = tuple(candidates) if none_of_these is None else (*candidates, NONE_OF_THESE)
-    found = [
-        contest.run(value, names, log_prior, budget=budget, seed=s)
-        for value, s in zip(values, expand_seeds(seed, len(values)), strict=True)
-    ]
+    found: list[Classification] = []
+    for value, s in zip(values, expand_seeds(seed, len(values)), strict=True):
+        found.append(contest.run(value, names, log_prior, budget=budget, seed=s))
+        if progress is not None:
+            progress(len(found), len(values))
     return found if isinstance(x, (list, tuple)) else found[0]
 
 

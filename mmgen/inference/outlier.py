@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 from mmgen.chain import Stage
+from mmgen.core.conditional import Progress
 from mmgen.core.errors import LoadError, UnknownNameError, close_names
 from mmgen.core.files import check_output, read_json, write_beside
 from mmgen.core.rng import derive_seeds, expand_seeds
@@ -82,6 +83,7 @@ class OutlierDetector:
         y: The condition of all, a list of one each, or None for P(X).
         scores: Those of SCORES to look at. "complexity" needs values of integers.
         seed: For estimates and dequantisation.
+        progress: Called with (values done, values in all).
         options: Of `pipe.given`, here and in every test.
 
     Raises:
@@ -98,6 +100,7 @@ class OutlierDetector:
         y: Any = None,
         scores: Sequence[str] = SCORES,
         seed: int = 0,
+        progress: Progress | None = None,
         **options: Any,
     ) -> None:
         self._set(pipe, scores, options)
@@ -108,7 +111,7 @@ class OutlierDetector:
             )
         # Derived, so that no test with a seed of its own draws the noise of a calibration value.
         seeds = derive_seeds(seed, len(values))
-        self.statistics, self.kind = self._measure(list(values), y, seeds)
+        self.statistics, self.kind = self._measure(list(values), y, seeds, progress)
 
     def _set(self, pipe: Stage, scores: Sequence[str], options: Mapping[str, Any]) -> None:
         if not scores:
@@ -122,20 +125,28 @@ class OutlierDetector:
         count = len(self.statistics["bits"])
         return f"OutlierDetector({', '.join(self.scores)}; {count} calibration values)"
 
-    def test(self, x: Any, y: Any = None, *, seed: int | Sequence[int] = 0) -> Any:
+    def test(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        seed: int | Sequence[int] = 0,
+        progress: Progress | None = None,
+    ) -> Any:
         """An OutlierTest for a value, or a list of them for a list.
 
         Args:
             x: A value, or a list of them.
             y: The condition of all, a list of one each, or None for P(X).
             seed: s for s, s + 1, ...; or a list of one each.
+            progress: Called with (values done, values in all).
 
         Raises:
             SpecError, ValueError: As when the detector was made.
         """
         single = not isinstance(x, (list, tuple))
         values = [x] if single else list(x)
-        measured, kind = self._measure(values, y, expand_seeds(seed, len(values)))
+        measured, kind = self._measure(values, y, expand_seeds(seed, len(values)), progress)
         found = [
             self._judge({name: column[i] for name, column in measured.items()}, kind)
             for i in range(len(values))
@@ -157,7 +168,7 @@ class OutlierDetector:
         )
 
     def _measure(
-        self, values: list[Any], y: Any, seeds: Sequence[int]
+        self, values: list[Any], y: Any, seeds: Sequence[int], progress: Progress | None
     ) -> tuple[dict[str, Tensor], str]:
         """Statistics of each value (n,), float64, and the kind of the log-probabilities."""
         conditions = list(y) if isinstance(y, (list, tuple)) else [y] * len(values)
@@ -170,6 +181,8 @@ class OutlierDetector:
             some = slice(start, start + ROWS)
             given = self.pipe.given(conditions[some], **self.options)
             records.append(given.log_prob(values[some], seed=list(seeds[some])))
+            if progress is not None:
+                progress(min(start + ROWS, len(values)), len(values))
         bits = torch.cat([r.bits_per_dim for r in records]).double().cpu()
         if not bits.isfinite().all():
             raise ValueError(

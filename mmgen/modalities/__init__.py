@@ -5,8 +5,12 @@ A modality is a module of this package with
 - `Codec`s and `Encoder`s,
 - `codec(size)` and `encoder(size, labels)`, as far as it has them; where both need names, also
   `NAMES`, a word for what those are, and then `codec(size, labels)`,
-- `SUFFIXES`: the file endings it can write,
-- `save(value, path)` and `save_many(values, path, titles)`: one value, or an overview of several.
+- `load(path)`: the value of a file,
+- `SUFFIXES`: the file endings it can write, and `PREVIEW_SUFFIX`, the one that people can look at
+  or listen to,
+- `save(value, path)` and `save_many(values, path, titles)`: one value, or an overview of several,
+- `load_mask(path)` and `load_measurement(path)`, where a mask or a measurement of a value can be
+  read from more than a .npy file.
 """
 
 from __future__ import annotations

@@ -14,18 +14,20 @@ from torch import Tensor, nn
 from mmgen.core.codec import Lossless
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
-from mmgen.core.errors import SpecError, close_names
+from mmgen.core.errors import LoadError, SpecError, close_names
 from mmgen.core.files import check_output, write_beside
 from mmgen.core.latent import Latent
 from mmgen.core.spec import ConditionSpec, Spec
 
 __all__ = [
     "NAMES",
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "LabelCodec",
     "LabelEncoder",
     "codec",
     "encoder",
+    "load",
     "save",
     "save_many",
 ]
@@ -34,6 +36,7 @@ NAMES = "class names"
 """What the names are that `codec` and `encoder` take."""
 
 SUFFIXES = (".txt", ".json")
+PREVIEW_SUFFIX = SUFFIXES[0]
 
 
 class LabelCodec(Lossless):
@@ -131,6 +134,20 @@ def codec(size: str, labels: tuple[str, ...]) -> LabelCodec:
 def encoder(size: str, labels: tuple[str, ...]) -> LabelEncoder:
     """The label encoder of this size, giving one token."""
     return LabelEncoder(labels, dim={"debug": 32, "small": 128}[size])
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The class that a file names: what `save` was given. Which there are a codec knows.
+
+    Raises:
+        LoadError: If there is no such file, or it cannot be read.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+        return json.loads(text) if path.suffix.lower() == ".json" else text.removesuffix("\n")
+    except (OSError, ValueError) as error:
+        raise LoadError(f"Could not read {str(path)!r} as a label: {error}") from None
 
 
 def save(value: str, path: str | os.PathLike[str]) -> Path:

@@ -8,10 +8,12 @@ from mmgen.operators.fan_beam import FanBeam
 from mmgen.operators.greyscale import Greyscale
 from mmgen.operators.mask import Mask
 from mmgen.operators.measurement import Measurement
+from mmgen.operators.named import OPERATORS, read_operator
 from mmgen.operators.operator import Operator, check_adjoint
 from mmgen.operators.radon import Radon
 
 __all__ = [
+    "OPERATORS",
     "Blur",
     "Compose",
     "Downsample",
@@ -23,4 +25,5 @@ __all__ = [
     "Radon",
     "as_operator",
     "check_adjoint",
+    "read_operator",
 ]

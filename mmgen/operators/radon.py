@@ -59,5 +59,11 @@ class Radon(Operator):
 
 
 def spread_angles(num_angles: int, *, over: float = math.pi) -> Tensor:
-    """Angles from 0 to short of `over` in equal steps, rad: pi for parallel rays, 2 pi for fans."""
+    """Angles from 0 to short of `over` in equal steps, rad: pi for parallel rays, 2 pi for fans.
+
+    Raises:
+        ValueError: If there is less than one.
+    """
+    if num_angles < 1:
+        raise ValueError(f"num_angles is at least 1, got {num_angles}.")
     return torch.arange(num_angles, dtype=torch.float64) * (over / num_angles)

@@ -6,7 +6,9 @@ import importlib
 import inspect
 import math
 import pkgutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from torch import Tensor
 from mmgen import operators
 from mmgen.core.errors import SpecError
 from mmgen.operators import (
+    OPERATORS,
     Blur,
     Compose,
     Downsample,
@@ -24,6 +27,7 @@ from mmgen.operators import (
     Radon,
     as_operator,
     check_adjoint,
+    read_operator,
 )
 from mmgen.operators.radon import spread_angles
 
@@ -217,3 +221,59 @@ def test_bad_operators(build: object, message: str) -> None:
 def test_values_of_another_shape(operator: Operator, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         operator.apply(torch.zeros(1, 3, 8, 8))
+
+
+SEEN = np.array([[True, False], [False, True]])
+NAMED: dict[str, Operator] = {
+    "greyscale": Greyscale(),
+    "downsample:factor=4": Downsample(4),
+    "downsample:factor=2,filter=bicubic": Downsample(2, filter="bicubic"),
+    "blur:std=0.5": Blur.gaussian(0.5),
+    "blur:std=0.5,boundary=zero": Blur.gaussian(0.5, boundary="zero"),
+    "radon:size=8,num_angles=3": Radon(8, angles=spread_angles(3)),
+    "fan_beam:size=8,num_angles=3": FanBeam(8, angles=spread_angles(3, over=2 * math.pi)),
+}
+
+
+@pytest.mark.parametrize("text", NAMED)
+def test_operators_can_be_typed(text: str) -> None:
+    x = _random(1, 3, 8, 8)
+    found = read_operator([text], read=np.load)
+    assert torch.equal(found.apply(x), NAMED[text].apply(x))
+
+
+def test_several_are_applied_in_order_and_arrays_are_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "seen.npy", SEEN)
+    texts = ["downsample:factor=4", f"mask:mask={tmp_path / 'seen.npy'}"]
+    x = _random(1, 3, 8, 8)
+    expected = Mask(torch.as_tensor(SEEN)).apply(Downsample(4).apply(x))
+    assert torch.equal(read_operator(texts, read=np.load).apply(x), expected)
+
+
+def test_each_operator_has_its_name() -> None:
+    own = {kind.__module__.split(".")[-1] for kind in _found()} - {"adapted", "compose"}
+    assert own == set(OPERATORS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("greyscal", "No operator 'greyscal'. Did you mean 'greyscale'"),
+        ("", "No operator ''"),
+        ("downsample", "downsample needs factor: type downsample:factor=..."),
+        ("downsample:", "downsample needs factor"),
+        ("downsample:factor", "Expected downsample:factor=...,filter=....*got 'factor' in"),
+        ("downsample:factor=2,factor=2", "no argument twice; got 'factor=2'"),
+        ("downsample:factor=two", "factor is an integer, got 'two'"),
+        ("downsample:factor=0", "factor is an integer from 1 on, got 0"),
+        ("downsample:factor=2,filter=lanczos", "filter is one of average, bicubic"),
+        ("greyscale:factor=2", "Expected greyscale alone.*got 'factor=2'"),
+        ("blur:std=nan", "std is a number of pixels above 0, got nan"),
+        ("blur:kernel=x", "Expected blur:std=...,boundary=..."),
+        ("radon:size=8,num_angles=-1", "num_angles is at least 1, got -1"),
+        ("radon:size=8", "radon needs num_angles"),
+    ],
+)
+def test_what_is_typed_wrongly_is_told(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_operator([text], read=np.load)

@@ -2,10 +2,11 @@
 
 from mmgen.modalities.actions.chunks import ActionChunks
 from mmgen.modalities.actions.encoder import ObservationEncoder
-from mmgen.modalities.actions.files import SUFFIXES, load, save, save_many
+from mmgen.modalities.actions.files import PREVIEW_SUFFIX, SUFFIXES, load, save, save_many
 from mmgen.modalities.actions.windows import Episode, Windows, window
 
 __all__ = [
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "ActionChunks",
     "Episode",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,13 @@ import numpy as np
 from torch import Tensor
 
 from mmgen.core.files import check_output, write_beside
+from mmgen.core.npy import MAX_BYTES, parse_npy
 from mmgen.modalities.actions.plot import plot
 
-__all__ = ["SUFFIXES", "as_numbers", "load", "save", "save_many"]
+__all__ = ["PREVIEW_SUFFIX", "SUFFIXES", "as_numbers", "load", "save", "save_many"]
 
 SUFFIXES = (".npy", ".csv", ".png")
-MAX_BYTES = 2**28
+PREVIEW_SUFFIX = ".png"
 
 
 def load(value: Any) -> np.ndarray:
@@ -36,7 +36,7 @@ def load(value: Any) -> np.ndarray:
     if isinstance(value, (str, os.PathLike)):
         value = _read(Path(value))
     elif isinstance(value, bytes):
-        value = _from_npy(value, f"{len(value)} bytes")
+        value = parse_npy(value, f"{len(value)} bytes")
     return as_numbers(value, what="actions", axes=("steps", "action size"))
 
 
@@ -124,7 +124,7 @@ def _write(
 
 def _read(path: Path) -> np.ndarray:
     name = repr(str(path))
-    readers = {".npy": _from_npy, ".csv": _from_csv}
+    readers = {".npy": parse_npy, ".csv": _from_csv}
     if path.suffix.lower() not in readers:
         raise ValueError(f"Expected actions in a .npy or .csv file, got {name:.80}.")
     if not path.is_file():
@@ -135,28 +135,6 @@ def _read(path: Path) -> np.ndarray:
             f"The file {name} has {size} bytes; at most {MAX_BYTES} are read as actions."
         )
     return readers[path.suffix.lower()](path.read_bytes(), name)
-
-
-def _from_npy(data: bytes, name: str) -> np.ndarray:
-    file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, by_column, dtype = read(file)
-    except (ValueError, KeyError, SyntaxError, TypeError) as error:
-        raise ValueError(f"Could not read {name} as a .npy file: {error}") from None
-    rest = data[file.tell() :]
-    # The header's sizes are claims: they count only if the bytes are there.
-    claimed = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or not dtype.itemsize or min(shape, default=0) < 0 or claimed != len(rest):
-        raise ValueError(
-            f"The .npy file {name} claims an array {shape} of {dtype}, which its {len(rest)} "
-            "bytes are not."
-        )
-    return np.frombuffer(rest, dtype).reshape(shape, order="F" if by_column else "C")
 
 
 def _from_csv(data: bytes, name: str) -> np.ndarray:

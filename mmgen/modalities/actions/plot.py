@@ -39,7 +39,9 @@ def plot(values: Sequence[np.ndarray], titles: Sequence[str] = ()) -> Image.Imag
     for i, value in enumerate(values):
         left, top = (i % columns) * WIDTH, (i // columns) * (HEIGHT + lines)
         if titles:
-            draw.text((left + MARGIN, top + 1), titles[i][: WIDTH // 7], fill=(0, 0, 0))
+            # One line of it: arrays, as conditions are, have several.
+            title = " ".join(titles[i].split())[: WIDTH // 7]
+            draw.text((left + MARGIN, top + 1), title, fill=(0, 0, 0))
         _panel(draw, np.asarray(value, np.float64), (left, top + lines), (low, high))
     return sheet
 

@@ -1,7 +1,7 @@
 """Sounds: Audio to people, mel frames or tokens to models."""
 
 from mmgen.modalities.audio.encoder import AudioEncoder
-from mmgen.modalities.audio.files import SUFFIXES, in_a_row, load, save, save_many
+from mmgen.modalities.audio.files import PREVIEW_SUFFIX, SUFFIXES, in_a_row, load, save, save_many
 from mmgen.modalities.audio.griffin_lim import GriffinLim
 from mmgen.modalities.audio.log_mel import LogMel
 from mmgen.modalities.audio.mu_law import MuLaw
@@ -9,6 +9,7 @@ from mmgen.modalities.audio.value import Audio, resample
 from mmgen.nn.mel import MelSpec
 
 __all__ = [
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "Audio",
     "AudioEncoder",

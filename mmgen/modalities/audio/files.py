@@ -17,9 +17,10 @@ from mmgen.core.files import check_output, write_beside
 from mmgen.modalities.audio.value import Audio
 from mmgen.modalities.audio.wav import read_wav, write_wav
 
-__all__ = ["SUFFIXES", "in_a_row", "load", "load_batch", "save", "save_many"]
+__all__ = ["PREVIEW_SUFFIX", "SUFFIXES", "in_a_row", "load", "load_batch", "save", "save_many"]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+PREVIEW_SUFFIX = SUFFIXES[0]
 MAX_BYTES = 2**30
 MAX_SAMPLES = 2**27
 # More rows than this are time, not channels.

@@ -2,11 +2,22 @@
 
 from mmgen.modalities.image.codes import Codes
 from mmgen.modalities.image.encoder import ImageEncoder
-from mmgen.modalities.image.files import SUFFIXES, grid, load, save, save_many, to_pil
+from mmgen.modalities.image.files import (
+    PREVIEW_SUFFIX,
+    SUFFIXES,
+    grid,
+    load,
+    load_mask,
+    load_measurement,
+    save,
+    save_many,
+    to_pil,
+)
 from mmgen.modalities.image.latents import Latents
 from mmgen.modalities.image.pixels import Pixels
 
 __all__ = [
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "Codes",
     "ImageEncoder",
@@ -16,6 +27,8 @@ __all__ = [
     "encoder",
     "grid",
     "load",
+    "load_mask",
+    "load_measurement",
     "save",
     "save_many",
     "to_pil",

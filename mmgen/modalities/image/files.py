@@ -15,10 +15,24 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 from torch import Tensor
 
 from mmgen.core.files import check_output, write_beside
+from mmgen.core.npy import load_array
+from mmgen.modalities.image.levels import to_signal
 
-__all__ = ["SUFFIXES", "grid", "load", "load_batch", "save", "save_many", "to_pil"]
+__all__ = [
+    "PREVIEW_SUFFIX",
+    "SUFFIXES",
+    "grid",
+    "load",
+    "load_batch",
+    "load_mask",
+    "load_measurement",
+    "save",
+    "save_many",
+    "to_pil",
+]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tiff")
+PREVIEW_SUFFIX = SUFFIXES[0]
 MAX_PIXELS = 2**26
 
 
@@ -46,6 +60,48 @@ def load(value: Any) -> Tensor:
     raise TypeError(
         f"Expected an image (PIL image, path, bytes, array or tensor), got {type(value).__name__}."
     )
+
+
+def load_mask(path: str | os.PathLike[str]) -> np.ndarray:
+    """Which pixels are known, boolean: those that are white in a black-and-white picture (H, W).
+
+    Args:
+        path: A picture, or a .npy file of an array of any shape.
+
+    Raises:
+        ValueError: If it cannot be read, or a pixel is neither black nor white.
+    """
+    if Path(path).suffix.lower() == ".npy":
+        return load_array(path, what="a mask")
+    levels = load(path)
+    white, black = (levels == 255).all(0), (levels == 0).all(0)
+    between = int((~(white | black)).sum())
+    if between:
+        raise ValueError(
+            f"A mask is black where a pixel is unknown and white where it is known; {between} "
+            f"pixels of {str(path)!r} are neither. Draw it without smooth edges, and save it as "
+            "PNG."
+        )
+    return white.numpy()
+
+
+def load_measurement(path: str | os.PathLike[str]) -> np.ndarray:
+    """What a picture measures of an image: floats in [-1, 1] at the centres of their levels.
+
+    Args:
+        path: A picture, (1, H, W) if it is one of greys alone and (3, H, W) otherwise; or a .npy
+            file of an array of any shape, taken as it is.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    if Path(path).suffix.lower() == ".npy":
+        return load_array(path, what="a measurement")
+    picture = _open(Path(path), repr(str(path)))
+    levels = load(picture)
+    if picture.mode in ("1", "L"):
+        levels = levels[:1]
+    return to_signal(levels, device=levels.device).numpy()
 
 
 def load_batch(values: Sequence[Any], *, size: int) -> Tensor:

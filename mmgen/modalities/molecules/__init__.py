@@ -6,7 +6,14 @@ is measured, with `is_valid` and `validity`, and nothing is repaired.
 
 from mmgen.modalities.molecules.codec import MoleculeTokens
 from mmgen.modalities.molecules.encoder import MoleculeEncoder
-from mmgen.modalities.molecules.files import SUFFIXES, load, load_many, save, save_many
+from mmgen.modalities.molecules.files import (
+    PREVIEW_SUFFIX,
+    SUFFIXES,
+    load,
+    load_many,
+    save,
+    save_many,
+)
 from mmgen.modalities.molecules.notation import SELFIES, SMILES
 from mmgen.modalities.molecules.properties import properties
 from mmgen.modalities.molecules.structure import canonical, is_valid, validity
@@ -14,6 +21,7 @@ from mmgen.modalities.molecules.structure import canonical, is_valid, validity
 __all__ = [
     "SELFIES",
     "SMILES",
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "MoleculeEncoder",
     "MoleculeTokens",

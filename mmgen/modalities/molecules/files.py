@@ -12,9 +12,10 @@ from typing import Any
 from mmgen.core.files import check_output, write_beside
 from mmgen.modalities.molecules.structure import canonical, is_valid, rdkit_chem, to_mol
 
-__all__ = ["MAX_BYTES", "SUFFIXES", "load", "load_many", "save", "save_many"]
+__all__ = ["MAX_BYTES", "PREVIEW_SUFFIX", "SUFFIXES", "load", "load_many", "save", "save_many"]
 
 SUFFIXES = (".png", ".smi", ".sdf")
+PREVIEW_SUFFIX = SUFFIXES[0]
 MAX_BYTES = 2**26
 """Largest file that is read."""
 

@@ -2,16 +2,18 @@
 
 from mmgen.modalities.properties.codec import Properties
 from mmgen.modalities.properties.encoder import PropertiesEncoder
-from mmgen.modalities.properties.files import SUFFIXES, save, save_many
+from mmgen.modalities.properties.files import PREVIEW_SUFFIX, SUFFIXES, load, save, save_many
 from mmgen.modalities.properties.names import split_units
 
 __all__ = [
     "NAMES",
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "Properties",
     "PropertiesEncoder",
     "codec",
     "encoder",
+    "load",
     "save",
     "save_many",
 ]

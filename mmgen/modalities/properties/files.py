@@ -1,4 +1,4 @@
-"""Writing properties."""
+"""Reading and writing properties."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmgen.core.files import check_output, write_beside
+from mmgen.core.files import check_output, read_json, write_beside
 
-__all__ = ["SUFFIXES", "save", "save_many"]
+__all__ = ["PREVIEW_SUFFIX", "SUFFIXES", "load", "save", "save_many"]
 
 SUFFIXES = (".json",)
+PREVIEW_SUFFIX = SUFFIXES[0]
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The properties of a .json file that holds an object: what `save` was given.
+
+    Raises:
+        LoadError: If there is no such file, or it holds something else.
+    """
+    return read_json(Path(path))
 
 
 def save(value: Mapping[str, float], path: str | os.PathLike[str]) -> Path:

@@ -2,11 +2,12 @@
 
 from mmgen.modalities.text.byte_text import ByteText
 from mmgen.modalities.text.encoder import TextEncoder
-from mmgen.modalities.text.files import SUFFIXES, load, save, save_many
+from mmgen.modalities.text.files import PREVIEW_SUFFIX, SUFFIXES, load, save, save_many
 from mmgen.modalities.text.subwords import SubwordText
 from mmgen.modalities.text.tokenizer import Tokenizer
 
 __all__ = [
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "ByteText",
     "SubwordText",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mmgen.core.files import check_output, write_beside
 
-__all__ = ["MAX_BYTES", "SUFFIXES", "load", "save", "save_many"]
+__all__ = ["MAX_BYTES", "PREVIEW_SUFFIX", "SUFFIXES", "load", "save", "save_many"]
 
 SUFFIXES = (".txt", ".md")
+PREVIEW_SUFFIX = SUFFIXES[0]
 MAX_BYTES = 2**26
 
 

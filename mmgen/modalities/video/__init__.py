@@ -1,12 +1,21 @@
 """Films: Video to people, uint8 (T, 3, H, W) to codecs."""
 
+from mmgen.modalities.image.files import load_mask
 from mmgen.modalities.video.encoder import VideoEncoder
-from mmgen.modalities.video.files import SUFFIXES, load, save, save_many, side_by_side
+from mmgen.modalities.video.files import (
+    PREVIEW_SUFFIX,
+    SUFFIXES,
+    load,
+    save,
+    save_many,
+    side_by_side,
+)
 from mmgen.modalities.video.frames import Frames
 from mmgen.modalities.video.latents import FrameLatents
 from mmgen.modalities.video.value import Video
 
 __all__ = [
+    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "FrameLatents",
     "Frames",
@@ -15,6 +24,7 @@ __all__ = [
     "codec",
     "encoder",
     "load",
+    "load_mask",
     "save",
     "save_many",
     "side_by_side",

@@ -20,9 +20,10 @@ from mmgen.modalities.video.gif import read_gif, write_gif
 from mmgen.modalities.video.limits import MAX_BYTES, check_size
 from mmgen.modalities.video.value import Video
 
-__all__ = ["SUFFIXES", "load", "load_batch", "save", "save_many", "side_by_side"]
+__all__ = ["PREVIEW_SUFFIX", "SUFFIXES", "load", "load_batch", "save", "save_many", "side_by_side"]
 
 SUFFIXES = (".mp4", ".gif")
+PREVIEW_SUFFIX = SUFFIXES[0]
 # Rates are the same to a share of this: a GIF rounds its times.
 RATE_TOLERANCE = 0.02
 
