@@ -145,7 +145,7 @@ class Pipeline:
             y: A condition, a list of them, or None for none.
             known: A value of X. What it holds where the mask is false has no influence.
             mask: Boolean array, true where it is known, of the shape of the value or of its last
-                axes: (H, W) for an image.
+                axes: (H, W) for an image. For text also spans of characters, "0:12,30:40".
             operator: A, one of `mmgen.operators` or any object with `A` and `A_adjoint`.
             measurement: b, of the shape that A gives, without a batch axis.
             noise: s, in the units of b; 0 if it is exact.

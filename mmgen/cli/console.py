@@ -7,7 +7,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,15 @@ import typer
 
 from mmgen.core.errors import MMGenError
 
-__all__ = ["Stopped", "progress_bar", "report", "spinner", "write_error", "write_json"]
+__all__ = [
+    "Stopped",
+    "progress_bar",
+    "report",
+    "spinner",
+    "write_error",
+    "write_json",
+    "write_table",
+]
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -71,6 +79,21 @@ def write_error(message: str, *, label: str = "error") -> None:
 def write_json(value: Any) -> None:
     """One JSON value on stdout."""
     typer.echo(json.dumps(value, indent=1))
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout. The first two columns may wrap, the others are short."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place > 1)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
 
 
 @contextmanager

@@ -18,13 +18,14 @@ import typer
 
 from mmgen.cli.console import progress_bar, spinner, write_json
 from mmgen.cli.device import find_device
+from mmgen.cli.known import Known
 from mmgen.cli.naming import find_named
+from mmgen.cli.options import split_pairs, typed_options
 from mmgen.core.errors import SpecError
 from mmgen.core.files import check_output
 from mmgen.version import __version__
 
 if TYPE_CHECKING:
-    from mmgen.core.options import Option
     from mmgen.pipeline import Pipeline
 
 __all__ = ["generate"]
@@ -39,6 +40,7 @@ class _Request:
         conditions: Values of the main part of the condition; empty to leave it out.
         parts: Further parts of a composite condition.
         options: Sampling options, as text or in their own type.
+        known: What else is known of X.
         num_samples: For each condition.
         seed: Of the first sample.
     """
@@ -47,6 +49,7 @@ class _Request:
     conditions: Sequence[str]
     parts: Mapping[str, str]
     options: Mapping[str, Any]
+    known: Known
     num_samples: int
     seed: int
 
@@ -89,6 +92,37 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
         list[str] | None,
         typer.Option("--with", metavar="PART=VALUE", help="A further part of the condition."),
     ] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A value of X of which a part is known, with --mask."),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The known part: a black-and-white picture for an image, white = known; for a "
+            "text spans of characters, 0:12,30:40; for any X a .npy file of a boolean array.",
+        ),
+    ] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:ARG=VALUE,...]",
+            help="What measured X: greyscale, downsample:factor=4, blur:std=2, mask:mask=FILE, "
+            "radon:size=64,num_angles=30. Repeat it for one after another.",
+        ),
+    ] = None,
+    measurement: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="What it measured: a picture, or a .npy file."),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of its error; images lie in [-1, 1]."),
+    ] = None,
+    posterior: Annotated[
+        str | None, typer.Option(help="How a measurement is used: mmps or split_gibbs.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps. The GPU if there is one.")
     ] = None,
@@ -99,20 +133,24 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
         bool, typer.Option("--json", help="Say what was done as JSON, and only that.")
     ] = False,
 ) -> None:
-    """Sample P(X | CONDITION) into a file."""
-    parts = _pairs(with_ or (), flag="--with")
+    """Sample P(X | CONDITION) into a file.
+
+    With --known, or with --measurement, what else is known of X.
+    """
+    parts = split_pairs(with_ or (), flag="--with")
     given = {
         "num_inference_steps": steps,
         "guidance_scale": guidance_scale,
         "negative_prompt": negative_prompt,
     }
     options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    for key, text in _pairs(option or (), flag="--option").items():
+    for key, text in split_pairs(option or (), flag="--option").items():
         if key in options:
             raise ValueError(f"{key} is given twice. Give it once.")
         options[key] = text
     first = secrets.randbelow(2**31) if seed is None else seed
-    request = _Request(name, conditions or (), parts, options, num_samples, first)
+    more = Known(known, mask, tuple(operator or ()), measurement, noise, posterior)
+    request = _Request(name, conditions or (), parts, options, more, num_samples, first)
     # What libraries print must not come between the lines of JSON.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         result = _run(request, output=output, device=device, dtype=dtype)
@@ -126,7 +164,8 @@ def _run(
     request: _Request, *, output: Path | None, device: str | None, dtype: str
 ) -> dict[str, Any]:
     found = find_named(request.name)
-    if found.y is not None and not request.conditions and not request.parts:
+    given = request.conditions or request.parts or request.known.typed
+    if found.y is not None and not given:
         raise typer.BadParameter(f"Say what to generate {found.x} from.", param_hint="CONDITION")
     started = time.monotonic()
     with spinner(f"Loading {request.name}"):
@@ -139,11 +178,12 @@ def _run(
         kind = modality(found.x)
         path = _check_path(output, kind, what=found.x)
         seeds = _seeds(request)
+        more = request.known.read(kind, count=max(1, len(request.conditions)))
         pipe = Pipeline.from_pretrained(
             request.name, device=find_device(device), dtype=getattr(torch, dtype)
         )
     loaded = time.monotonic()
-    options = _typed(request.options, pipe.options())
+    options = typed_options(request.options, pipe.options())
     resolved = resolve_options(pipe.options(), options)
     with progress_bar("Sampling") as step:
         rows = pipe(
@@ -151,6 +191,7 @@ def _run(
             num_samples=request.num_samples,
             seed=request.seed,
             progress=step,
+            **more,
             **options,
         )
     sampled = time.monotonic()
@@ -162,6 +203,7 @@ def _run(
         "recipe": found.recipe,
         "conditions": list(request.conditions),
         "with": dict(request.parts),
+        "known": request.known.typed,
         "seeds": seeds,
         "options": resolved,
         "device": str(pipe.device),
@@ -238,27 +280,6 @@ def _free_path(request: _Request, suffix: str) -> Path:
         number += 1
         path = Path(f"{stem}-{number}{suffix}")
     return path
-
-
-def _pairs(texts: Sequence[str], *, flag: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise typer.BadParameter(f"Expected name=value, got {text!r}.", param_hint=flag)
-        if name in found:
-            raise typer.BadParameter(f"{name} is given twice. Give it once.", param_hint=flag)
-        found[name] = value
-    return found
-
-
-def _typed(given: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
-    """What was given, in the types asked for. Unknown names stay, for the pipeline to refuse."""
-    known = {o.name: o for o in options}
-    return {
-        name: known[name].parse(value) if name in known and isinstance(value, str) else value
-        for name, value in given.items()
-    }
 
 
 def _print(result: Mapping[str, Any], *, drawn: bool) -> None:

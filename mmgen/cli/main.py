@@ -9,10 +9,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mmgen.cli.classify import classify
 from mmgen.cli.console import INTERRUPTED, report
 from mmgen.cli.doctor import doctor
 from mmgen.cli.generate import generate
 from mmgen.cli.listing import list_pipelines, show
+from mmgen.cli.outliers import outliers
 from mmgen.cli.train import train
 from mmgen.version import __version__
 
@@ -20,13 +22,15 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="mmgen",
-    help="Conditional generative models P(X | Y): list them, sample them, train them.",
+    help="Conditional generative models P(X | Y): list them, sample them, ask them, train them.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate)
+app.command("classify")(classify)
+app.command("outliers")(outliers)
 app.command("train")(train)
 app.command("list")(list_pipelines)
 app.command("show")(show)

@@ -252,7 +252,7 @@ class _Run:
             ", ".join(map(str, y.values())) if isinstance(y, Mapping) else str(y)
             for y in self.preview
         ]
-        kind.save_many(values, self.output / f"samples_{done:07d}{kind.SUFFIXES[0]}", titles)
+        kind.save_many(values, self.output / f"samples_{done:07d}{kind.PREVIEW_SUFFIX}", titles)
 
     def _moved_by(self, optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
         if len(self.phases) == 1:

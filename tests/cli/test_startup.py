@@ -17,7 +17,16 @@ SECONDS = 1.0
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["generate", "--help"], ["list", "--json"], ["train", "-h"]]
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["generate", "--help"],
+        ["list", "--json"],
+        ["train", "-h"],
+        ["classify", "-h"],
+        ["outliers", "-h"],
+    ],
 )
 def test_it_starts_without_anything_heavy(arguments: list[str]) -> None:
     before = _children_seconds()
@@ -41,7 +50,7 @@ def _children_seconds() -> float:
 
 def test_help_and_version(command: Command) -> None:
     assert command().out == command("--help").out
-    for name in ("generate", "train", "list", "show", "doctor"):
+    for name in ("generate", "classify", "outliers", "train", "list", "show", "doctor"):
         assert f"\n  {name} " in command("-h").out
         assert f"mmgen {name}" in command(name, "--help").out
     assert command("--version").out == f"mmgen {__version__}\n"

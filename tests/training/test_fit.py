@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mmgen.core import files
 from mmgen.core.errors import LoadError
@@ -65,6 +66,24 @@ def test_the_loss_falls_and_what_is_needed_is_written(tmp_path: Path) -> None:
     names = {p.name for p in tmp_path.iterdir()}
     assert {"checkpoint", "samples_0000030.png", "samples_0000060.png"} <= names
     assert not pipe.parts.training
+
+
+def test_previews_of_actions_are_pictures(tmp_path: Path) -> None:
+    pipe = Pipeline.compose(
+        x="actions", y="label", family="diffusion", size="debug", labels=["a", "b"]
+    )
+    chunks = np.random.default_rng(0).normal(size=(4, 4, 2)).astype(np.float32)
+    fit(
+        pipe,
+        list(zip("abab", chunks, strict=True)),
+        output=tmp_path,
+        steps=1,
+        preview=["a", "b"],
+        progress=False,
+        **(SMALL | {"batch_size": 2}),
+    )
+    with Image.open(tmp_path / "samples_0000001.png") as image:
+        assert image.width > image.height > 100
 
 
 class _Stop(Exception):
