@@ -67,8 +67,7 @@ class Alphabet:
             SpecError: If z is not of this type, or not one for each of `batch` conditions.
         """
         ids, lengths = self._placed(latent, batch, device)
-        content = self._places(device) < lengths[:, None]
-        return self._checked(ids, content), lengths
+        return self._checked(ids, self._content(lengths)), lengths
 
     def known(
         self, known: Latent, mask: Tensor, batch: int, device: torch.device
@@ -89,14 +88,24 @@ class Alphabet:
         ids, lengths = self._placed(known, batch, device)
         full = torch.zeros_like(ids, dtype=torch.bool)
         full[:, : mask.shape[1]] = mask.to(device)
-        content = full & (self._places(device) < lengths[:, None])
+        content = full & self._content(lengths)
         ids = self._checked(ids, content)
         return torch.where(full & ~content, self.end, ids), full
 
     def latent(self, ids: Tensor, lengths: Tensor) -> Latent:
         """Ids (..., L) as latents: zeros beyond the lengths (...)."""
-        content = self._places(ids.device) < lengths[..., None]
+        content = self._content(lengths)
         return Latent(torch.where(content, ids, 0), lengths if self.varies else None)
+
+    def closed(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Ids (..., L) with ends beyond the lengths (...)."""
+        return torch.where(self._content(lengths), ids, self.end)
+
+    def lengths(self, ids: Tensor) -> Tensor:
+        """The first place of an end (...) of ids (..., L), or L if there is none."""
+        places = torch.arange(self.max_length, device=ids.device)
+        is_end = (ids == self.end) & self.varies
+        return torch.where(is_end, places, self.max_length).amin(-1)
 
     def num_tokens(self, lengths: Tensor) -> Tensor:
         """Tokens of sequences of these lengths, with the end where there is one."""
@@ -138,5 +147,6 @@ class Alphabet:
             )
         return ids
 
-    def _places(self, device: torch.device) -> Tensor:
-        return torch.arange(self.max_length, device=device)
+    def _content(self, lengths: Tensor) -> Tensor:
+        """Which places (..., L) lie within the lengths (...)."""
+        return torch.arange(self.max_length, device=lengths.device) < lengths[..., None]

@@ -14,6 +14,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.conditional import Progress
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent, within
+from mmgen.core.parts import OnStep, in_parts
 from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
 
@@ -154,7 +155,7 @@ class Layout:
             return generators.randn(*sizes, device=device)[0]
         rows = []
         for i, length in enumerate(c.lengths.tolist()):
-            own = generators.flat(slice(i, i + 1)).randn(length, *sizes[1:])[0, 0]
+            own = generators.select(torch.tensor([i])).randn(length, *sizes[1:])[0, 0]
             rows.append(_padded(own, sizes[0], axis=0))
         return torch.stack(rows).to(device)
 
@@ -178,19 +179,23 @@ class Layout:
             rows: Greatest M.
             progress: Called after each M rows.
         """
-        generators = generators or Generators.from_seed(
-            None, num_samples=num_samples, batch=c.batch
+
+        def trimmed(index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
+            part = c.select(index)
+            drawn = self.trim(draw(own, part), part)
+            on_step(1)
+            return _padded(drawn, self.sizes(c)[0], axis=1) if self.spec.varies else drawn
+
+        z = in_parts(
+            trimmed,
+            num_samples=num_samples,
+            batch=c.batch,
+            rows=rows,
+            num_steps=1,
+            generators=generators,
+            progress=progress,
         )
-        count, done = num_samples * c.batch, []
-        for start in range(0, count, rows):
-            chunk = slice(start, min(start + rows, count))
-            part = c.select(torch.arange(count)[chunk] % c.batch)
-            drawn = self.trim(draw(generators.flat(chunk), part), part)
-            done.append(_padded(drawn, self.sizes(c)[0], axis=1) if self.spec.varies else drawn)
-            if progress is not None:
-                progress(chunk.stop, count)
-        lengths = c.lengths.expand(num_samples, -1) if self.spec.varies else None
-        return Latent(torch.cat(done).unflatten(0, (num_samples, c.batch)), lengths)
+        return Latent(z, c.lengths.expand(num_samples, -1) if self.spec.varies else None)
 
 
 def _padded(z: Tensor, length: int, *, axis: int) -> Tensor:

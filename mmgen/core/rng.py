@@ -78,12 +78,16 @@ class Generators:
         seeds = expand_seeds(seed, num_samples * batch)
         return cls([[seeds[b * num_samples + n] for b in range(batch)] for n in range(num_samples)])
 
-    def flat(self, rows: slice = slice(None)) -> Generators:
-        """The generators as a block of one sample axis: (1, N * B), or some of them."""
-        flat = Generators.__new__(Generators)
-        flat._generators = self._generators[rows]
-        flat.shape = (1, len(flat._generators))
-        return flat
+    def flat(self) -> Generators:
+        """The generators as a block of one sample axis: (1, N * B)."""
+        return self.select(torch.arange(len(self._generators)))
+
+    def select(self, index: Tensor) -> Generators:
+        """Those of the flat block that `index` (M,) names, in its order: (1, M)."""
+        chosen = Generators.__new__(Generators)
+        chosen._generators = [self._generators[i] for i in index.tolist()]
+        chosen.shape = (1, len(index))
+        return chosen
 
     def randn(
         self, *event: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32

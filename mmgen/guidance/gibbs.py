@@ -29,7 +29,6 @@ Yuille, 2010), Sec. 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,9 +37,9 @@ from torch import Tensor
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Conditional, Progress
 from mmgen.core.latent import Latent
+from mmgen.core.parts import OnStep
 from mmgen.core.rng import Generators
 from mmgen.families.diffusion.conditional import DiffusionConditional
-from mmgen.families.diffusion.parts import in_parts
 from mmgen.families.diffusion.path import expand
 from mmgen.operators.conjugate_gradient import conjugate_gradient
 from mmgen.operators.measurement import Linearised, Measurement
@@ -91,20 +90,17 @@ class SplitGibbs(Conditional):
         progress: Progress | None = None,
     ) -> Latent:
         with torch.inference_mode(False), torch.no_grad():
-            z = in_parts(
+            return self.base.in_parts(
                 self._draw,
-                num_samples=num_samples,
-                batch=self.batch,
-                rows=self.base.rows,
+                num_samples,
+                generators,
                 num_steps=self.num_iterations,
-                generators=generators,
                 progress=progress,
             )
-        return self.base.trimmed(z)
 
-    def _draw(self, index: Tensor, own: Generators, on_step: Callable[[int], None]) -> Tensor:
+    def _draw(self, index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
         c, measurement = self.base.c.select(index), self.measurement.select(index)
-        z = self.base.draw(index, own, on_step=lambda done: None)
+        z = self.base.draw(index, own, lambda done: None)
         kappa = SHARE * measurement.noise / _gain(measurement.linearise(z))
         least = kappa.clamp(max=MOST).clamp(min=self.least)
         num_annealed = max(1, round(ANNEALED * self.num_iterations))

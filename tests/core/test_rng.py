@@ -23,7 +23,7 @@ def test_each_sample_draws_what_it_draws_alone(seed: int, num_samples: int, batc
 def test_flat_rows_are_the_same_generators() -> None:
     a = Generators.from_seed(0, num_samples=2, batch=3)
     b = Generators.from_seed(0, num_samples=2, batch=3)
-    assert torch.equal(a.randn(4).flatten(0, 1)[2:5], b.flat(slice(2, 5)).randn(4)[0])
+    assert torch.equal(a.randn(4).flatten(0, 1)[2:5], b.select(torch.arange(2, 5)).randn(4)[0])
 
 
 def test_a_list_of_seeds_is_taken_as_it_is() -> None:

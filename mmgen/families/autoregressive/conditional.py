@@ -14,6 +14,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, LogProb, Progress, Searchable, Streaming
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
+from mmgen.core.parts import OnStep, in_parts
 from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Prefix, grow
@@ -86,27 +87,27 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         *,
         progress: Progress | None = None,
     ) -> Latent:
-        generators = generators or Generators.from_seed(
-            None, num_samples=num_samples, batch=self.batch
-        )
-        count, places = num_samples * self.batch, self.alphabet.max_length
-        chunks = range(0, count, self.rows)
-        ids = torch.zeros(count, places, dtype=torch.long, device=self._device)
-        lengths = ids[:, 0].clone()
-        for i, start in enumerate(chunks):
-            rows = slice(start, min(start + self.rows, count))
-            index = torch.arange(count)[rows] % self.batch
-            growth = self._grow(index, generators.flat(rows))
+        places = self.alphabet.max_length
+
+        def draw(index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
+            growth = self._grow(index, own)
             # What it yields is changed in place, so that the first is the last, too.
-            ids_now, lengths_now = next(growth)
+            ids, lengths = next(growth)
             for step, _ in enumerate(growth, start=1):
-                if progress is not None:
-                    progress(i * places + step, len(chunks) * places)
-            ids[rows], lengths[rows] = ids_now, lengths_now
-            if progress is not None:
-                progress((i + 1) * places, len(chunks) * places)
-        shape = (num_samples, self.batch)
-        return self.alphabet.latent(ids.unflatten(0, shape), lengths.unflatten(0, shape))
+                on_step(step)
+            on_step(places)
+            return self.alphabet.closed(ids, lengths)
+
+        ids = in_parts(
+            draw,
+            num_samples=num_samples,
+            batch=self.batch,
+            rows=self.rows,
+            num_steps=places,
+            generators=generators,
+            progress=progress,
+        )
+        return self.alphabet.latent(ids, self.alphabet.lengths(ids))
 
     @torch.no_grad()
     def stream(self, generators: Generators | None = None) -> Iterator[Latent]:
@@ -149,11 +150,10 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         """
         ids, lengths = self.alphabet.ids(latent, self.batch, self._device)
         known = self.prefix.known
-        agrees = ((ids == self.prefix.closed_by(self.alphabet.end)) | ~known).all(1)
+        agrees = ((ids == self._beginning(self.prefix)) | ~known).all(1)
         nats = torch.zeros(self.batch, device=self._device)
-        for start in range(0, self.batch, self.rows):
-            rows = slice(start, min(start + self.rows, self.batch))
-            c = self.c.select(torch.arange(self.batch)[rows])
+        for rows in torch.arange(self.batch).split(self.rows):
+            c = self.c.select(rows)
             lost = surprise(self.unguided, ids[rows], lengths[rows], c, self.alphabet)
             nats[rows] = -(lost * ~known[rows, : lost.shape[1]]).double().sum(1).float()
         return LogProb(
@@ -189,8 +189,7 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
             )
         step = max(1, self.rows // num_beams)
         found = [
-            self._best(torch.arange(start, min(start + step, self.batch)), num_best, num_beams)
-            for start in range(0, self.batch, step)
+            self._best(index, num_best, num_beams) for index in torch.arange(self.batch).split(step)
         ]
         ids, lengths, scores = (
             torch.cat(parts).transpose(0, 1) for parts in zip(*found, strict=True)
@@ -229,10 +228,14 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         """
         ids, given = self.alphabet.known(known, mask, self.batch, self._device)
         prefix = Prefix.of(ids, given, self.alphabet)
-        end, both = self.alphabet.end, prefix.known & self.prefix.known
-        if (prefix.closed_by(end) != self.prefix.closed_by(end))[both].any():
+        both = prefix.known & self.prefix.known
+        if (self._beginning(prefix) != self._beginning(self.prefix))[both].any():
             raise SpecError(
                 "What is known contradicts the beginning that this distribution is given already. "
                 "Complete the distribution that `model(c)` gives."
             )
         return replace(self, prefix=prefix.or_(self.prefix))
+
+    def _beginning(self, prefix: Prefix) -> Tensor:
+        """Ids (B, L) of a beginning, ends beyond it."""
+        return self.alphabet.closed(prefix.ids, prefix.counts)

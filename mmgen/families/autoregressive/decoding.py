@@ -65,11 +65,6 @@ class Prefix:
         places = torch.arange(self.ids.shape[1], device=self.ids.device)
         return places < (self.counts + self.closed)[:, None]
 
-    def closed_by(self, end: int) -> Tensor:
-        """Ids (B, L) with ends beyond the content."""
-        places = torch.arange(self.ids.shape[1], device=self.ids.device)
-        return torch.where(places < self.counts[:, None], self.ids, end)
-
     def or_(self, other: Prefix) -> Prefix:
         """For each sequence the one of the two that knows more."""
         own = self.known.sum(1) >= other.known.sum(1)

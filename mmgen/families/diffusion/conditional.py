@@ -13,12 +13,12 @@ from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, Invertible, LogProb, Progress, Tractable
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent, within
+from mmgen.core.parts import Draw, OnStep, in_parts
 from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
 from mmgen.families.diffusion.completing import Completed
 from mmgen.families.diffusion.flow import code_to_data, data_to_code
 from mmgen.families.diffusion.likelihood import bound_log_prob, flow_log_prob
-from mmgen.families.diffusion.parts import in_parts
 from mmgen.families.diffusion.path import GaussianPath
 from mmgen.families.diffusion.samplers import Sampler
 from mmgen.families.diffusion.times import step_times
@@ -78,24 +78,48 @@ class DiffusionConditional(Tractable, Invertible, Completable):
         *,
         progress: Progress | None = None,
     ) -> Latent:
+        return self.in_parts(self.draw, num_samples, generators, progress=progress)
+
+    def in_parts(
+        self,
+        draw: Draw,
+        num_samples: int,
+        generators: Generators | None,
+        *,
+        num_steps: int | None = None,
+        progress: Progress | None = None,
+    ) -> Latent:
+        """Samples (N, B, *event) by any `draw`, at most `rows` at once, zeros beyond the lengths.
+
+        Args:
+            draw: Draws some of them.
+            num_samples: N.
+            generators: (N, B); fresh ones if None.
+            num_steps: Steps of each call of `draw`; those of the sampler if None.
+            progress: Called after each step.
+        """
         z = in_parts(
-            lambda index, own, on_step: self.draw(index, own, on_step=on_step),
+            draw,
             num_samples=num_samples,
             batch=self.batch,
             rows=self.rows,
-            num_steps=self.num_steps,
+            num_steps=self.num_steps if num_steps is None else num_steps,
             generators=generators,
             progress=progress,
         )
-        return self.trimmed(z)
+        if self.c.lengths is None:
+            return Latent(z)
+        lengths = self.c.lengths.to(z.device).expand(num_samples, -1)
+        there = within(lengths.flatten(), z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return Latent(torch.where(there, z, z.new_zeros(())), lengths)
 
     @torch.no_grad()
     def draw(
         self,
         index: Tensor,
         generators: Generators,
+        on_step: OnStep,
         *,
-        on_step: Callable[[int], None],
         denoise: Denoise | None = None,
     ) -> Tensor:
         """One sample (M, *event) of each condition that `index` (M,) names, all at once.
@@ -149,11 +173,9 @@ class DiffusionConditional(Tractable, Invertible, Completable):
         parts = []
         # Under inference mode tensors could not be kept for the divergence.
         with torch.inference_mode(False), torch.no_grad():
-            for start in range(0, self.batch, self.rows):
-                rows = slice(start, min(start + self.rows, self.batch))
-                c = self.c.select(torch.arange(self.batch)[rows])
-                x = latent.z[rows].to(self.device, copy=True)
-                parts.append(self._score(x, c, generators.flat(rows)))
+            for index in torch.arange(self.batch).split(self.rows):
+                x = latent.z[index].to(self.device, copy=True)
+                parts.append(self._score(x, self.c.select(index), generators.select(index)))
         return LogProb(
             nats=torch.cat([p.nats for p in parts]),
             kind=parts[0].kind,
@@ -182,14 +204,13 @@ class DiffusionConditional(Tractable, Invertible, Completable):
 
     def _along_flow(self, follow: Callable[..., Tensor], z: Tensor) -> Tensor:
         parts = []
-        for start in range(0, self.batch, self.rows):
-            rows = slice(start, min(start + self.rows, self.batch))
-            c = self.c.select(torch.arange(self.batch)[rows])
+        for index in torch.arange(self.batch).split(self.rows):
+            c = self.c.select(index)
 
             def denoise(z_t: Tensor, t: Tensor, *, c: Condition = c) -> Tensor:
                 return self.unguided(z_t, t, c)
 
-            parts.append(follow(denoise, z[rows].to(self.device), path=self.path))
+            parts.append(follow(denoise, z[index].to(self.device), path=self.path))
         return torch.cat(parts)
 
     def check_one_each(self, z: Tensor, what: str) -> None:
@@ -200,15 +221,6 @@ class DiffusionConditional(Tractable, Invertible, Completable):
                 f"Expected one {what} for each of {self.batch} conditions, got z of shape "
                 f"{tuple(z.shape)}. Select the conditions that the {what}s belong to."
             )
-
-    def trimmed(self, z: Tensor) -> Latent:
-        """Samples (N, B, *event) without what lies beyond their lengths."""
-        lengths = self.c.lengths
-        if lengths is None:
-            return Latent(z)
-        lengths = lengths.to(z.device).expand(len(z), -1)
-        there = within(lengths.flatten(), z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return Latent(torch.where(there, z, z.new_zeros(())), lengths)
 
     def _score(self, x: Tensor, c: Condition, generators: Generators) -> LogProb:
         def denoise(z_t: Tensor, t: Tensor) -> Tensor:

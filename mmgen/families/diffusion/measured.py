@@ -29,8 +29,8 @@ from torch import Tensor
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Conditional, Progress
 from mmgen.core.latent import Latent
+from mmgen.core.parts import OnStep
 from mmgen.core.rng import Generators
-from mmgen.families.diffusion.parts import in_parts
 from mmgen.families.diffusion.path import GaussianPath, expand
 from mmgen.operators.conjugate_gradient import conjugate_gradient
 from mmgen.operators.measurement import Measurement
@@ -123,24 +123,15 @@ class Measured(Conditional):
     ) -> Latent:
         base = self.base
 
-        def draw(index: Tensor, own: Generators, on_step: Callable[[int], None]) -> Tensor:
+        def draw(index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
             seen = measured(
                 base.unguided,
                 self.measurement.select(index),
                 path=base.path,
                 num_iterations=self.num_iterations,
             )
-            return base.draw(index, own, on_step=on_step, denoise=seen)
+            return base.draw(index, own, on_step, denoise=seen)
 
         # Under inference mode tensors could not be kept for the products with V.
         with torch.inference_mode(False), torch.no_grad():
-            z = in_parts(
-                draw,
-                num_samples=num_samples,
-                batch=self.batch,
-                rows=base.rows,
-                num_steps=base.num_steps,
-                generators=generators,
-                progress=progress,
-            )
-        return base.trimmed(z)
+            return base.in_parts(draw, num_samples, generators, progress=progress)

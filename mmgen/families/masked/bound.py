@@ -33,18 +33,12 @@ from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.nn.tokens import TokenNetwork, token_losses
 
-__all__ = ["bound_of", "first_end", "hidden_id", "possible_logits"]
+__all__ = ["bound_of", "hidden_id", "possible_logits"]
 
 
 def hidden_id(alphabet: Alphabet) -> int:
     """The id of a hidden place, the first above those that are predicted."""
     return alphabet.num_targets
-
-
-def first_end(ids: Tensor, alphabet: Alphabet) -> Tensor:
-    """The first place of an end (R,), or L if there is none."""
-    places = torch.arange(ids.shape[1], device=ids.device)
-    return torch.where(_is_end(ids, alphabet), places, ids.shape[1]).amin(1)
 
 
 def possible_logits(network: TokenNetwork, ids: Tensor, c: Condition, alphabet: Alphabet) -> Tensor:
@@ -57,7 +51,7 @@ def possible_logits(network: TokenNetwork, ids: Tensor, c: Condition, alphabet: 
         return logits
     places = torch.arange(ids.shape[1], device=ids.device)
     last_content = torch.where(ids < alphabet.vocabulary, places, -1).amax(1)
-    only_end = places > first_end(ids, alphabet)[:, None]
+    only_end = places > alphabet.lengths(ids)[:, None]
     no_end = places < last_content[:, None]
     is_end = torch.arange(alphabet.num_targets, device=ids.device) == alphabet.end
     return logits.masked_fill(
@@ -95,7 +89,3 @@ def bound_of(
     # What is visible has no part in the sum, and might be excluded.
     lost = token_losses(logits, torch.where(hidden, ids, -100))
     return lost.sum(1) * total / count.clamp(min=1)
-
-
-def _is_end(ids: Tensor, alphabet: Alphabet) -> Tensor:
-    return (ids == alphabet.end) & alphabet.varies

@@ -13,8 +13,9 @@ from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, LogProb, Progress, Tractable
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
+from mmgen.core.parts import OnStep, in_parts
 from mmgen.core.rng import Generators
-from mmgen.families.masked.bound import bound_of, first_end, hidden_id
+from mmgen.families.masked.bound import bound_of, hidden_id
 from mmgen.families.masked.filling import Filling
 from mmgen.nn.tokens import TokenNetwork
 
@@ -57,35 +58,30 @@ class MaskedConditional(Tractable, Completable):
         *,
         progress: Progress | None = None,
     ) -> Latent:
-        generators = generators or Generators.from_seed(
-            None, num_samples=num_samples, batch=self.batch
-        )
-        count = num_samples * self.batch
-        steps = self.filling.num_steps
-        chunks = range(0, count, self.rows)
-        done = []
-        for i, start in enumerate(chunks):
-            rows = slice(start, min(start + self.rows, count))
-            index = torch.arange(count)[rows] % self.batch
+        num_steps = self.filling.num_steps
 
-            def step(done_steps: int, *, i: int = i) -> None:
-                if progress is not None:
-                    progress(i * steps + done_steps, len(chunks) * steps)
-
+        def draw(index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
             ids = self.filling.run(
                 self.network,
                 self.known[index.to(self.known.device)],
                 self.c.select(index),
                 alphabet=self.alphabet,
-                generators=generators.flat(rows),
-                on_step=step,
+                generators=own,
+                on_step=on_step,
             )
-            step(steps)
-            done.append(ids)
-        ids = torch.cat(done)
-        shape = (num_samples, self.batch)
-        lengths = first_end(ids, self.alphabet).unflatten(0, shape)
-        return self.alphabet.latent(ids.unflatten(0, shape), lengths)
+            on_step(num_steps)
+            return ids
+
+        ids = in_parts(
+            draw,
+            num_samples=num_samples,
+            batch=self.batch,
+            rows=self.rows,
+            num_steps=num_steps,
+            generators=generators,
+            progress=progress,
+        )
+        return self.alphabet.latent(ids, self.alphabet.lengths(ids))
 
     @torch.no_grad()
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
@@ -108,8 +104,8 @@ class MaskedConditional(Tractable, Completable):
         known = self.known != hidden_id(self.alphabet)
         agrees = ((ids == self.known) | ~known).all(1)
         draws = [
-            self._draws(ids, known, slice(start, start + self.rows), generators)
-            for start in range(0, self.batch, self.rows)
+            self._draws(ids, known, rows, generators)
+            for rows in torch.arange(self.batch).split(self.rows)
         ]
         terms = torch.cat(draws)
         places = torch.arange(ids.shape[1], device=ids.device)
@@ -123,10 +119,10 @@ class MaskedConditional(Tractable, Completable):
             how=f"variational bound of masked diffusion, {self.num_bound_draws} draws over time",
         )
 
-    def _draws(self, ids: Tensor, known: Tensor, rows: slice, generators: Generators) -> Tensor:
-        """Draws of the bound (R, K), one in each of K strata of time."""
-        ids, known, own = ids[rows], known[rows], generators.flat(rows)
-        c = self.c.select(torch.arange(self.batch)[rows])
+    def _draws(self, ids: Tensor, known: Tensor, rows: Tensor, generators: Generators) -> Tensor:
+        """Draws of the bound (R, K) for some rows, one in each of K strata of time."""
+        ids, known, own = ids[rows], known[rows], generators.select(rows)
+        c = self.c.select(rows)
         offsets = own.rand(self.num_bound_draws, device=ids.device)[0]
         draws = []
         for i in range(self.num_bound_draws):
@@ -158,7 +154,7 @@ class MaskedConditional(Tractable, Completable):
         """
         ids, given = self.alphabet.known(known, mask, self.batch, self.known.device)
         before = self.known != hidden_id(self.alphabet)
-        ends = first_end(torch.where(given, ids, 0), self.alphabet)
+        ends = self.alphabet.lengths(torch.where(given, ids, 0))
         places = torch.arange(ids.shape[1], device=ids.device)
         # Nothing but ends follows an end.
         behind = places > ends[:, None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +10,10 @@ from torch import Tensor
 
 from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
+from mmgen.core.parts import OnStep
 from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.warping import Warping, draw
-from mmgen.families.masked.bound import first_end, hidden_id, possible_logits
+from mmgen.families.masked.bound import hidden_id, possible_logits
 from mmgen.nn.tokens import TokenNetwork
 
 __all__ = ["ORDERS", "Filling"]
@@ -52,7 +52,7 @@ class Filling:
         *,
         alphabet: Alphabet,
         generators: Generators,
-        on_step: Callable[[int], None] | None = None,
+        on_step: OnStep,
     ) -> Tensor:
         """Reveal what is hidden in R sequences.
 
@@ -84,7 +84,7 @@ class Filling:
             drawn = torch.where(wanted, drawn, ids)
             accepted = _consistent(drawn, keys.masked_fill(~wanted, math.inf), wanted, alphabet)
             ids = _closed(torch.where(accepted, drawn, ids), alphabet)
-            if on_step is not None and step < self.num_steps:
+            if step < self.num_steps:
                 on_step(step + 1)
         if (ids == hidden_id(alphabet)).any():
             raise ValueError(
@@ -127,8 +127,7 @@ def _first(keys: Tensor, among: Tensor, count: Tensor) -> Tensor:
 
 def _closed(ids: Tensor, alphabet: Alphabet) -> Tensor:
     """Ids with nothing but ends behind the first end."""
-    places = torch.arange(ids.shape[1], device=ids.device)
-    return torch.where(places > first_end(ids, alphabet)[:, None], alphabet.end, ids)
+    return alphabet.closed(ids, alphabet.lengths(ids))
 
 
 def _consistent(drawn: Tensor, keys: Tensor, wanted: Tensor, alphabet: Alphabet) -> Tensor:

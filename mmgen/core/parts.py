@@ -10,9 +10,12 @@ from torch import Tensor
 from mmgen.core.conditional import Progress
 from mmgen.core.rng import Generators
 
-__all__ = ["Draw", "in_parts"]
+__all__ = ["Draw", "OnStep", "in_parts"]
 
-Draw = Callable[[Tensor, Generators, Callable[[int], None]], Tensor]
+OnStep = Callable[[int], None]
+"""Called with the number of steps done."""
+
+Draw = Callable[[Tensor, Generators, OnStep], Tensor]
 """(index (M,) of conditions, generators (1, M), on_step) -> one sample of each (M, *event)."""
 
 
@@ -41,15 +44,13 @@ def in_parts(
         (N, B, *event).
     """
     generators = generators or Generators.from_seed(None, num_samples=num_samples, batch=batch)
-    count = num_samples * batch
-    chunks = range(0, count, rows)
+    parts = torch.arange(num_samples * batch).split(rows)
     done = []
-    for i, start in enumerate(chunks):
-        part = slice(start, min(start + rows, count))
+    for i, part in enumerate(parts):
 
         def step(done_steps: int, *, i: int = i) -> None:
             if progress is not None:
-                progress(i * num_steps + done_steps, len(chunks) * num_steps)
+                progress(i * num_steps + done_steps, len(parts) * num_steps)
 
-        done.append(draw(torch.arange(count)[part] % batch, generators.flat(part), step))
+        done.append(draw(part % batch, generators.select(part), step))
     return torch.cat(done).unflatten(0, (num_samples, batch))
