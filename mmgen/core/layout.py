@@ -131,8 +131,17 @@ class Layout:
             return torch.full((c.batch,), self.most_dims)
         return c.lengths.cpu() * math.prod(int(size) for size in self.spec.shape[1:])
 
-    def check(self, latent: Latent, c: Condition) -> Condition:
-        """The condition to score these latents under.
+    def aligned(self, latent: Latent, c: Condition) -> tuple[Tensor, Condition]:
+        """Latents of training z (B, *event), float32 with zeros beyond their lengths, and c.
+
+        Raises:
+            SpecError: As those of `condition`.
+        """
+        c = self.condition(c, latent.lengths)
+        return self.trim(latent.z.float(), c), c
+
+    def checked(self, latent: Latent, c: Condition) -> Tensor:
+        """Latents to be scored under c as z (B, *event), float32 with zeros beyond their lengths.
 
         Raises:
             SpecError: If z is not of this type, not one for each condition, or of other lengths.
@@ -143,7 +152,7 @@ class Layout:
                 f"Expected one latent for each of {c.batch} conditions, got z of shape "
                 f"{tuple(latent.z.shape)}. Select the conditions that the latents belong to."
             )
-        return self.condition(c, latent.lengths)
+        return self.aligned(latent, c)[0]
 
     def randn(self, generators: Generators, c: Condition, *, device: torch.device) -> Tensor:
         """Standard normal events (B, *event) for a block (1, B), zeros beyond the lengths.

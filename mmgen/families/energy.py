@@ -29,7 +29,7 @@ from mmgen.core.conditional import LogProb, Progress, Tractable
 from mmgen.core.latent import Latent
 from mmgen.core.layout import Layout
 from mmgen.core.model import Model
-from mmgen.core.options import Option
+from mmgen.core.options import Option, resolve_options
 from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.nn.event import EventNetwork
@@ -39,7 +39,7 @@ __all__ = ["EnergyBased", "EnergyConditional", "model"]
 _MOST_LOG_STD = 6.0
 
 
-def model(spec: Spec, condition: ConditionSpec, size: str) -> Model:
+def model(spec: Spec, condition: ConditionSpec, size: str) -> EnergyBased:
     """The energy-based model of this size for latents and a condition of these types.
 
     Raises:
@@ -88,7 +88,7 @@ class EnergyBased(Model):
     ) -> EnergyBased:
         """A tiny one."""
         spec = spec or Spec("properties", "continuous", (2,))
-        return cls(spec, condition=condition or ConditionSpec(), dim=32, depth=1)
+        return model(spec, condition or ConditionSpec(), "debug")
 
     def options(self) -> tuple[Option, ...]:
         return (
@@ -123,21 +123,13 @@ class EnergyBased(Model):
         )
 
     def forward(self, c: Condition, **options: Any) -> EnergyConditional:
-        settings = {o.name: o.default for o in self.options()} | options
-        return EnergyConditional(
-            self,
-            self.layout.condition(c),
-            num_steps=settings["num_inference_steps"],
-            step_size=settings["step_size"],
-            num_proposals=settings["num_proposals"],
-            num_draws=settings["num_importance_draws"],
-        )
+        settings = resolve_options(self.options(), options)
+        return EnergyConditional(self, self.layout.condition(c), **settings)
 
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        c = self.layout.condition(c, latent.lengths)
-        z = self.layout.trim(latent.z.float(), c)
+        z, c = self.layout.aligned(latent, c)
         mean, log_std = self.base_of(c)
         u = (z - mean) * (-log_std).exp()
         fit = self.layout.total(0.5 * u.square() + log_std, c) / self.layout.most_dims
@@ -169,19 +161,19 @@ class EnergyConditional(Tractable):
     Args:
         model: The energy-based model.
         c: Condition of a batch of B, with lengths if latents vary.
-        num_steps: Steps of the chain.
+        num_inference_steps: Steps of the chain.
         step_size: Their size.
         num_proposals: Draws among which its start is chosen.
-        num_draws: Draws for the constant.
+        num_importance_draws: Draws for the constant.
         rows: Most chains at once.
     """
 
     model: EnergyBased
     c: Condition
-    num_steps: int = 100
-    step_size: float = 0.3
-    num_proposals: int = 64
-    num_draws: int = 1024
+    num_inference_steps: int
+    step_size: float
+    num_proposals: int
+    num_importance_draws: int
     rows: int = 1024
 
     @property
@@ -206,7 +198,7 @@ class EnergyConditional(Tractable):
         def draw(own: Generators, c: Condition) -> Tensor:
             u = self._start(own, c)
             log_p, slope = self._slope(u, c)
-            for _ in range(self.num_steps):
+            for _ in range(self.num_inference_steps):
                 u, log_p, slope = self._step(u, log_p, slope, own, c)
             mean, log_std = self.model.base_of(c)
             return mean + log_std.exp() * u
@@ -226,27 +218,27 @@ class EnergyConditional(Tractable):
         Raises:
             SpecError: If z is not of the model's type, or not one for each condition.
         """
-        layout, c = self.model.layout, self.c
-        layout.check(latent, c)
+        layout, c, num_draws = self.model.layout, self.c, self.num_importance_draws
+        z = layout.checked(latent, c)
         generators = generators or Generators.from_seed(None, num_samples=1, batch=self.batch)
         mean, log_std = self.model.base_of(c)
-        u = (layout.trim(latent.z.to(mean), c) - mean) * (-log_std).exp()
+        u = (z.to(mean) - mean) * (-log_std).exp()
         base = layout.total(-0.5 * (u.square() + math.log(2 * math.pi)) - log_std, c)
         tilts = torch.stack(
             [
                 -self.model.energy(layout.randn(generators, c, device=u.device), c)
-                for _ in range(self.num_draws)
+                for _ in range(num_draws)
             ]
         )
-        log_constant = tilts.logsumexp(0) - math.log(self.num_draws)
+        log_constant = tilts.logsumexp(0) - math.log(num_draws)
         # Of the logarithm of a mean, to first order.
-        error = (tilts - log_constant).exp().std(0) / math.sqrt(self.num_draws)
+        error = (tilts - log_constant).exp().std(0) / math.sqrt(num_draws)
         return LogProb(
             nats=base - self.model.energy(u, c) - log_constant,
             kind="estimate",
             std_error=error,
             num_dims=layout.num_dims(c).to(u.device),
-            how=f"tilted Gaussian, constant from {self.num_draws} importance draws",
+            how=f"tilted Gaussian, constant from {num_draws} importance draws",
         )
 
     def _start(self, own: Generators, c: Condition) -> Tensor:

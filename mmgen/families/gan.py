@@ -29,7 +29,7 @@ from mmgen.nn.event import EventNetwork
 __all__ = ["GANConditional", "GenerativeAdversarial", "model"]
 
 
-def model(spec: Spec, condition: ConditionSpec, size: str) -> Model:
+def model(spec: Spec, condition: ConditionSpec, size: str) -> GenerativeAdversarial:
     """The adversarial model of this size for latents and a condition of these types.
 
     Raises:
@@ -87,7 +87,7 @@ class GenerativeAdversarial(Model):
     ) -> GenerativeAdversarial:
         """A tiny one."""
         spec = spec or Spec("properties", "continuous", (2,))
-        return cls(spec, condition=condition or ConditionSpec(), dim=32, depth=1)
+        return model(spec, condition or ConditionSpec(), "debug")
 
     def forward(self, c: Condition, **options: Any) -> GANConditional:
         return GANConditional(self, self.layout.condition(c))
@@ -110,8 +110,7 @@ class GenerativeAdversarial(Model):
         """
         if phase not in self.phases:
             raise ValueError(f"phase is one of {', '.join(self.phases)}; got {phase!r}.")
-        c = self.layout.condition(c, latent.lengths)
-        x = self.layout.trim(latent.z.float(), c)
+        x, c = self.layout.aligned(latent, c)
         noise = torch.randn(2, *x.shape, generator=generator).to(x.device)
         # Plain attention products, since others cannot be differentiated twice.
         with sdpa_kernel(SDPBackend.MATH):

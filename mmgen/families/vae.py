@@ -26,7 +26,7 @@ from mmgen.core.conditional import Invertible, LogProb, Progress, Tractable
 from mmgen.core.latent import Latent
 from mmgen.core.layout import Layout
 from mmgen.core.model import Model
-from mmgen.core.options import Option
+from mmgen.core.options import Option, resolve_options
 from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.nn.event import EventNetwork
@@ -39,7 +39,7 @@ _MOST_LOG_STD = 6.0
 _SCALE_STEP = 10.0  # Adam moves all parameters alike, and scales have far to go
 
 
-def model(spec: Spec, condition: ConditionSpec, size: str) -> Model:
+def model(spec: Spec, condition: ConditionSpec, size: str) -> VariationalAutoencoder:
     """The variational autoencoder of this size for latents and a condition of these types.
 
     Raises:
@@ -132,7 +132,7 @@ class VariationalAutoencoder(Model):
     ) -> VariationalAutoencoder:
         """A tiny one."""
         spec = spec or Spec("properties", "continuous", (2,))
-        return cls(spec, condition=condition or ConditionSpec(), code_dim=4, dim=32, depth=1)
+        return model(spec, condition or ConditionSpec(), "debug")
 
     def options(self) -> tuple[Option, ...]:
         return (
@@ -160,20 +160,13 @@ class VariationalAutoencoder(Model):
         )
 
     def forward(self, c: Condition, **options: Any) -> VAEConditional:
-        settings = {o.name: o.default for o in self.options()} | options
-        return VAEConditional(
-            self,
-            self.layout.condition(c),
-            noise_scale=settings["noise_scale"],
-            likelihood=settings["likelihood"],
-            num_draws=settings["num_importance_draws"],
-        )
+        settings = resolve_options(self.options(), options)
+        return VAEConditional(self, self.layout.condition(c), **settings)
 
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        c = self.layout.condition(c, latent.lengths)
-        z = self.layout.trim(latent.z.float(), c)
+        z, c = self.layout.aligned(latent, c)
         posterior, prior = self.posterior_of(z, c), self.prior_of(c)
         eps = torch.randn(self.num_training_draws, len(z), self.code_dim, generator=generator)
         h = posterior.at(eps.to(z.device))
@@ -225,15 +218,15 @@ class VAEConditional(Tractable, Invertible):
         c: Condition of a batch of B, with lengths if latents vary.
         noise_scale: Share of the decoder's noise in samples.
         likelihood: "elbo" or "importance".
-        num_draws: Draws of the code for either bound.
+        num_importance_draws: Draws of the code for either bound.
         rows: Most samples to decode at once.
     """
 
     model: VariationalAutoencoder
     c: Condition
-    noise_scale: float = 1.0
-    likelihood: str = "elbo"
-    num_draws: int = 64
+    noise_scale: float
+    likelihood: str
+    num_importance_draws: int
     rows: int = 256
 
     @property
@@ -271,24 +264,24 @@ class VAEConditional(Tractable, Invertible):
         Raises:
             SpecError: If z is not of the model's type, or not one for each condition.
         """
-        net, c = self.model, self.c
+        net, c, num_draws = self.model, self.c, self.num_importance_draws
         z = self._checked(latent)
         generators = generators or Generators.from_seed(None, num_samples=1, batch=self.batch)
         posterior, prior = net.posterior_of(z, c), net.prior_of(c)
-        eps = generators.randn(self.num_draws, net.code_dim, device=z.device)[0]
+        eps = generators.randn(num_draws, net.code_dim, device=z.device)[0]
         h = posterior.at(eps.transpose(0, 1))
         found = torch.stack([net.log_likelihood(z, own, c) for own in h])
         if self.likelihood == "elbo":
             nats = found.mean(0) - posterior.divergence(prior)
-            error = found.std(0) / math.sqrt(self.num_draws)
+            error = found.std(0) / math.sqrt(num_draws)
             how = "evidence lower bound"
         else:
             found = found + prior.log_density(h) - posterior.log_density(h)
-            nats = found.logsumexp(0) - math.log(self.num_draws)
+            nats = found.logsumexp(0) - math.log(num_draws)
             # Of the logarithm of a mean, to first order.
             weights = (found - nats).exp()
-            error = weights.std(0) / math.sqrt(self.num_draws)
-            how = f"importance-weighted lower bound of {self.num_draws} draws"
+            error = weights.std(0) / math.sqrt(num_draws)
+            how = f"importance-weighted lower bound of {num_draws} draws"
         num_dims = net.layout.num_dims(c).to(z.device)
         return LogProb(nats, "lower bound", error, num_dims, how)
 
@@ -306,7 +299,4 @@ class VAEConditional(Tractable, Invertible):
         return Latent(self.model.mean_of(h, self.c), self.c.lengths)
 
     def _checked(self, latent: Latent) -> Tensor:
-        layout = self.model.layout
-        layout.check(latent, self.c)
-        z = latent.z.to(self.model.log_scale.device, torch.float32)
-        return layout.trim(z, self.c)
+        return self.model.layout.checked(latent, self.c).to(self.model.log_scale.device)

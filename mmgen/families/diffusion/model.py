@@ -11,7 +11,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.latent import Latent, within
 from mmgen.core.layout import Layout
 from mmgen.core.model import Model
-from mmgen.core.options import Option
+from mmgen.core.options import Option, resolve_options
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.diffusion.conditional import LIKELIHOODS, DiffusionConditional
 from mmgen.families.diffusion.path import TARGETS, GaussianPath, Straight
@@ -113,7 +113,7 @@ class Diffusion(Model):
         )
 
     def forward(self, c: Condition, **options: Any) -> DiffusionConditional:
-        settings = {o.name: o.default for o in self.options()} | options
+        settings = resolve_options(self.options(), options)
         device = next(self.network.parameters()).device
         return DiffusionConditional(
             denoise=self.denoise,

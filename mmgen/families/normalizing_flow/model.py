@@ -128,8 +128,7 @@ class NormalizingFlow(Model):
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        c = self.layout.condition(c, latent.lengths)
-        z = self.layout.trim(latent.z.float(), c)
+        z, c = self.layout.aligned(latent, c)
         return -self.log_density(z, c) / self.layout.most_dims
 
     def _places(self, z: Tensor, c: Condition) -> Tensor:
@@ -207,5 +206,4 @@ class FlowConditional(Tractable, Invertible):
         return next(self.model.parameters()).device
 
     def _checked(self, latent: Latent) -> Tensor:
-        self._layout.check(latent, self.c)
-        return self._layout.trim(latent.z.to(self._device, torch.float32), self.c)
+        return self._layout.checked(latent, self.c).to(self._device)
