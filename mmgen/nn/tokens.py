@@ -142,6 +142,28 @@ class TokenTransformer(TokenBackbone):
         )
 
     @classmethod
+    def of_size(
+        cls,
+        size: str,
+        vocabulary: int,
+        *,
+        num_outputs: int | None = None,
+        condition: ConditionSpec,
+        causal: bool,
+    ) -> TokenTransformer:
+        """One of the widths that families have in this size, "debug" or "small"."""
+        dim, depth, num_heads = {"debug": (32, 2, 2), "small": (192, 4, 4)}[size]
+        return cls(
+            vocabulary,
+            num_outputs=num_outputs,
+            dim=dim,
+            depth=depth,
+            num_heads=num_heads,
+            condition=condition,
+            causal=causal,
+        )
+
+    @classmethod
     def debug(
         cls,
         *,
@@ -151,15 +173,8 @@ class TokenTransformer(TokenBackbone):
         causal: bool = True,
     ) -> TokenTransformer:
         """A tiny one."""
-        return cls(
-            vocabulary,
-            num_outputs=num_outputs,
-            dim=32,
-            depth=2,
-            num_heads=2,
-            condition=condition or ConditionSpec(),
-            causal=causal,
-        )
+        sizes = {"num_outputs": num_outputs, "condition": condition or ConditionSpec()}
+        return cls.of_size("debug", vocabulary, **sizes, causal=causal)
 
     def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
         """Ids (B, L) and their condition to logits (B, L, V)."""

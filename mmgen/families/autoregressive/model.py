@@ -19,7 +19,24 @@ from mmgen.families.autoregressive.decoding import Prefix
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import TokenTransformer
 
-__all__ = ["Autoregressive"]
+__all__ = ["Autoregressive", "model"]
+
+
+def model(spec: Spec, condition: ConditionSpec, size: str) -> Autoregressive:
+    """The autoregressive model of this size for latents and a condition of these types.
+
+    Raises:
+        SpecError: If the latents are not tokens in a row.
+    """
+    alphabet = Alphabet.of(spec, by="Autoregressive")
+    network = TokenTransformer.of_size(
+        size,
+        alphabet.vocabulary + 1,
+        num_outputs=alphabet.num_targets,
+        condition=condition,
+        causal=True,
+    )
+    return Autoregressive(network, spec=spec)
 
 
 def _warping_options(default: Warping) -> tuple[Option, ...]:
@@ -107,13 +124,7 @@ class Autoregressive(Model):
     ) -> Autoregressive:
         """A tiny one."""
         spec = spec or Spec("text", "tokens", ("L",), vocabulary=5, max_length=8)
-        alphabet = Alphabet.of(spec, by="Autoregressive")
-        network = TokenTransformer.debug(
-            vocabulary=alphabet.vocabulary + 1,
-            num_outputs=alphabet.num_targets,
-            condition=condition,
-        )
-        return cls(network, spec=spec)
+        return model(spec, condition or ConditionSpec(), "debug")
 
     def options(self) -> tuple[Option, ...]:
         warping = _warping_options(self.warping)

@@ -19,7 +19,24 @@ from mmgen.families.masked.conditional import MaskedConditional
 from mmgen.families.masked.filling import ORDERS, Filling
 from mmgen.nn.tokens import TokenTransformer
 
-__all__ = ["Masked"]
+__all__ = ["Masked", "model"]
+
+
+def model(spec: Spec, condition: ConditionSpec, size: str) -> Masked:
+    """The masked model of this size for latents and a condition of these types.
+
+    Raises:
+        SpecError: If the latents are not tokens in a row.
+    """
+    alphabet = Alphabet.of(spec, by="Masked")
+    network = TokenTransformer.of_size(
+        size,
+        alphabet.num_targets + 1,
+        num_outputs=alphabet.num_targets,
+        condition=condition,
+        causal=False,
+    )
+    return Masked(network, spec=spec)
 
 
 class Masked(Model):
@@ -61,14 +78,7 @@ class Masked(Model):
     def debug(cls, *, spec: Spec | None = None, condition: ConditionSpec | None = None) -> Masked:
         """A tiny one."""
         spec = spec or Spec("text", "tokens", ("L",), vocabulary=5, max_length=8)
-        alphabet = Alphabet.of(spec, by="Masked")
-        network = TokenTransformer.debug(
-            vocabulary=alphabet.num_targets + 1,
-            num_outputs=alphabet.num_targets,
-            condition=condition,
-            causal=False,
-        )
-        return cls(network, spec=spec)
+        return model(spec, condition or ConditionSpec(), "debug")
 
     def options(self) -> tuple[Option, ...]:
         return (
