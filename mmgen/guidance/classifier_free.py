@@ -14,7 +14,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.families.diffusion.conditional import Denoise, DiffusionConditional
-from mmgen.guidance.contrast import Contrast
+from mmgen.guidance.contrast import Contrast, scale_option
 
 __all__ = ["ClassifierFreeGuidance"]
 
@@ -110,13 +110,7 @@ class ClassifierFreeGuidance(Model):
 
     def _own_options(self) -> tuple[Option, ...]:
         return (
-            Option(
-                "guidance_scale",
-                self.guidance_scale,
-                "How strongly samples follow the condition: 1 as the model does, 0 not at all.",
-                minimum=0.0,
-                maximum=50.0,
-            ),
+            scale_option(self.guidance_scale),
             Option(
                 "guidance_start",
                 self.guidance_start,

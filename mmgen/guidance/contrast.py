@@ -20,8 +20,20 @@ from torch import Tensor
 
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
+from mmgen.core.options import Option
 
-__all__ = ["Contrast"]
+__all__ = ["Contrast", "scale_option"]
+
+
+def scale_option(default: float) -> Option:
+    """The option that says s."""
+    return Option(
+        "guidance_scale",
+        default,
+        "How strongly samples follow the condition: 1 as the model does, 0 not at all.",
+        minimum=0.0,
+        maximum=50.0,
+    )
 
 
 class Contrast:

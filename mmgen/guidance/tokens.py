@@ -15,7 +15,7 @@ from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.families.autoregressive.conditional import AutoregressiveConditional
 from mmgen.families.masked.conditional import MaskedConditional
-from mmgen.guidance.contrast import Contrast
+from mmgen.guidance.contrast import Contrast, scale_option
 
 __all__ = ["TokenGuidance"]
 
@@ -52,10 +52,10 @@ class TokenGuidance(Model):
         self.spec = model.spec
         self.condition = model.condition
         self.guidance_scale = float(guidance_scale)
-        self._scale.check(self.guidance_scale)
+        scale_option(self.guidance_scale).check(self.guidance_scale)
 
     def options(self) -> tuple[Option, ...]:
-        return (*self.model.options(), self._scale)
+        return (*self.model.options(), scale_option(self.guidance_scale))
 
     def forward(
         self, c: Condition, **options: Any
@@ -81,16 +81,6 @@ class TokenGuidance(Model):
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
         return self.model.loss(latent, c, generator=generator)
-
-    @property
-    def _scale(self) -> Option:
-        return Option(
-            "guidance_scale",
-            self.guidance_scale,
-            "How strongly samples follow the condition: 1 as the model does, 0 not at all.",
-            minimum=0.0,
-            maximum=50.0,
-        )
 
 
 class _Guided:
