@@ -13,7 +13,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -37,11 +37,13 @@ __all__ = [
     "read_shipped",
     "recipes",
     "write_folder",
+    "write_foreign",
     "write_shipped",
 ]
 
 _PACKAGE = "mmgen_pipelines"
 _MANIFEST = "pipeline.json"
+_FOREIGN_CARD = "mmgen.json"
 _PARTS = ("encoder", "model", "codec")
 _WITH_ASSETS = ("encoder", "codec")
 
@@ -175,6 +177,27 @@ def write_folder(
             "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         }
         write_beside(new / _MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    return folder
+
+
+def write_foreign(folder: Path, save: Callable[[Path], None], about: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of another library, and a card beside it. All of it appears, or nothing.
+
+    Args:
+        folder: Where. It is new or empty.
+        save: Writes into an empty folder.
+        about: What it is, for the card.
+
+    Raises:
+        ValueError: If `folder` exists and holds something.
+        OSError: If it cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{str(folder)!r} exists and is not empty. Name another folder.")
+    with folder_beside(folder) as new:
+        save(new)
+        card = {**about, "mmgen_version": __version__}
+        write_beside(new / _FOREIGN_CARD, json.dumps(card, indent=1).encode())
     return folder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mmgen import hub
+from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.loading import load
+from mmgen.backends.recognition import is_foreign
 from mmgen.chain import Chain, Stage
 from mmgen.codes import decode, encode
 from mmgen.compose import compose_parts
@@ -46,6 +49,7 @@ class Pipeline:
         recipe: Name of the recipe that builds the same parts, if there is one.
         choices: What to pass to that recipe's build().
         card: Its card.
+        foreign: The checkpoint of another library that its parts wrap, if they do.
 
     Raises:
         SpecError: If the parts do not fit together.
@@ -61,12 +65,14 @@ class Pipeline:
         recipe: str | None = None,
         choices: Mapping[str, Any] | None = None,
         card: Card | None = None,
+        foreign: Foreign | None = None,
     ) -> None:
         model.spec.require(codec.spec, by="The model", giver="the codec")
         model.condition.require(encoder.spec, by="The model", giver="the encoder")
         self.parts = nn.ModuleDict({"encoder": encoder, "model": model, "codec": codec}).eval()
         self.condition_dropout = condition_dropout
         self.recipe, self.choices, self.card = recipe, dict(choices or {}), card
+        self.foreign = foreign
 
     @property
     def encoder(self) -> Encoder:
@@ -90,7 +96,7 @@ class Pipeline:
 
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.parts.parameters())
-        name = self.recipe or "by hand"
+        name = self.recipe or (self.foreign.found.architecture if self.foreign else "by hand")
         return f"Pipeline({name}, X={self.codec.spec.modality}, {count / 1e6:.2f} M parameters)"
 
     def __rshift__(self, then: Stage) -> Chain:
@@ -274,6 +280,15 @@ class Pipeline:
         if not self.codec.fitted:
             self.codec.fit([x for _, x in pairs])
 
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """What training alternates between: the phases of the model."""
+        return self.model.phases
+
+    def phase_parameters(self, phase: str) -> Iterable[nn.Parameter]:
+        """The parameters of the model that a step of this phase changes."""
+        return self.model.phase_parameters(phase)
+
     def loss(
         self,
         tensors: Mapping[str, Any],
@@ -316,20 +331,30 @@ class Pipeline:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        **place: Any,
     ) -> Pipeline:
         """Load a pipeline.
 
         Args:
-            name: A folder that `save_pretrained` wrote, or a shipped recipe: `<y>-to-<x>` or
-                `<y>-to-<x>:<recipe>`.
+            name: A folder that `save_pretrained` wrote; a shipped recipe, `<y>-to-<x>` or
+                `<y>-to-<x>:<recipe>`; or a checkpoint of another library, a folder or a Hub id
+                `org/name` (docs/checkpoints.md).
             device: Where it shall compute.
             dtype: In which precision.
+            place: Of a Hub id: revision, cache_dir, token, local_files_only, see
+                `mmgen.backends.foreign.Place`.
 
         Raises:
             UnknownNameError: If there is no such pipeline. The message lists the close ones.
             LoadError: If its files are missing, cut short, altered or too new.
         """
         folder = Path(name)
+        if is_foreign(name):
+            foreign = load(name, Place(**place), dtype=dtype)
+            parts = {"encoder": foreign.encoder, "model": foreign.model, "codec": foreign.codec}
+            return cls(**parts, foreign=foreign).to(device, dtype)
+        if place:
+            raise TypeError(f"{str(name)!r} is no Hub id, which alone takes {', '.join(place)}.")
         if folder.is_dir():
             saved = hub.read_folder(folder)
             recipe, card = saved.recipe, saved.card
@@ -377,10 +402,14 @@ class Pipeline:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Write a folder that `from_pretrained` takes. It appears whole or not at all.
 
+        What was loaded from a checkpoint of another library is written as that library does.
+
         Raises:
             SpecError: If the pipeline was built by hand, so that nothing could build it again.
             OSError: If it cannot be written; what was there before is still there.
         """
+        if self.foreign is not None:
+            return hub.write_foreign(Path(folder), self.foreign.save, self.foreign.about())
         if self.recipe is None:
             raise SpecError(
                 "This pipeline was put together by hand, so a saved folder could not be built "

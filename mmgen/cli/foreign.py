@@ -32,6 +32,7 @@ def show_foreign(found: Recognised, *, as_json: bool) -> None:
                 "architecture": found.architecture,
                 "revision": found.revision,
                 "weights": found.weights,
+                "verbs": list(_verbs(found)),
             }
         )
         return
@@ -47,6 +48,7 @@ def show_foreign(found: Recognised, *, as_json: bool) -> None:
         "architecture": found.architecture,
         "revision": found.revision,
         "weights": _WEIGHTS.get(found.weights, found.weights),
+        "verbs": ", ".join(_verbs(found)) or "none: such checkpoints are not loaded yet",
     }
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -54,9 +56,7 @@ def show_foreign(found: Recognised, *, as_json: bool) -> None:
     for label, value in lines.items():
         if value:
             grid.add_row(Text(label, "bold"), Text(value))
-    console = Console()
-    console.print(grid)
-    console.print("\nThis version recognises such checkpoints and does not load them yet.")
+    Console().print(grid)
 
 
 def list_foreign(*, as_json: bool) -> None:
@@ -80,6 +80,7 @@ def list_foreign(*, as_json: bool) -> None:
         shown.add_column("P(X | Y)", no_wrap=True)
         shown.add_column("number", no_wrap=True, justify="right")
         shown.add_column("task, and examples", overflow="fold")
+        shown.add_column("verbs", overflow="fold")
         for group in known.groups:
             if group.library != library:
                 continue
@@ -89,10 +90,11 @@ def list_foreign(*, as_json: bool) -> None:
                 f"P({group.x} | {', '.join(group.y) or 'nothing'})",
                 str(len(row["architectures"])),
                 Text.assemble((group.task, "bold"), "\n", ("\n".join(examples), "dim")),
+                ", ".join(row["verbs"]),
             )
         console.print(shown)
         console.print()
-    console.print("This version recognises them (mmgen show NAME) and does not load them yet.")
+    console.print("Those without verbs are recognised (mmgen show NAME), but not loaded yet.")
 
 
 def _row(group: Group) -> dict[str, Any]:
@@ -102,4 +104,11 @@ def _row(group: Group) -> dict[str, Any]:
         "x": group.x,
         "y": list(group.y),
         "architectures": list(group.architectures),
+        "verbs": list(_verbs(group)),
     }
+
+
+def _verbs(found: Recognised | Group) -> tuple[str, ...]:
+    from mmgen.backends.recognition.verbs import VERBS
+
+    return VERBS.get((found.library, found.task), ())

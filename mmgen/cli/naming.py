@@ -47,6 +47,10 @@ def find_named(name: str) -> Named:
         UnknownNameError: If it means nothing. The message lists the close names.
         LoadError: If it is a folder that holds no saved pipeline.
     """
+    foreign = find_foreign(name)
+    if foreign is not None:
+        # Whether its call needs a condition is for its parts to say.
+        return Named(foreign.architecture, {}, foreign.x, None, {}, {})
     folder = Path(name)
     if not folder.is_dir():
         recipe = hub.find_recipe(name)
@@ -76,22 +80,10 @@ def find_named(name: str) -> Named:
 def find_foreign(name: str) -> Recognised | None:
     """The checkpoint of another library that this name means; None if it is not the form of one.
 
-    Forms are a folder that holds a configuration of theirs and none of ours, and org/name.
-
     Raises:
         UnknownNameError: If there is none, or it is of an unknown architecture.
         LoadError: If it is broken, wants code of its own, or cannot be reached.
     """
-    folder = Path(name)
-    if (folder / _MANIFEST).is_file():
-        return None
-    # The names of recipes have no slash, paths that are meant as such start with one of these.
-    elsewhere = name.count("/") == 1 and not name.startswith((".", "/", "~"))
-    if not folder.is_dir() and not elsewhere:
-        return None
-    from mmgen.backends.recognition import recognise
-    from mmgen.backends.recognition.configuration import holds_configuration
+    from mmgen.backends.recognition import is_foreign, recognise
 
-    if folder.is_dir() and not holds_configuration(folder):
-        return None
-    return recognise(name)
+    return recognise(name) if is_foreign(name) else None

@@ -89,6 +89,10 @@ class Generators:
         chosen.shape = (1, len(index))
         return chosen
 
+    def each(self) -> list[torch.Generator]:
+        """The generators themselves, (N, B) row by row, for libraries that draw on their own."""
+        return list(self._generators)
+
     def randn(
         self, *event: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Tensor:

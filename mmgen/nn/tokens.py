@@ -47,6 +47,9 @@ class CausalNetwork(TokenNetwork, Protocol):
     def extend(self, ids_BL: Tensor, c: Condition, cache: Any) -> Tensor:
         """Logits (B, L, V) of the ids (B, L) that follow those the cache has seen."""
 
+    def room(self, c: Condition) -> Tensor | None:
+        """Most tokens that it can read after each condition (B,); None if any number."""
+
 
 class TokenBackbone(nn.Module):
     """Ids to features and features to logits, with a transformer between that is conditioned.
@@ -97,6 +100,9 @@ class TokenBackbone(nn.Module):
         self.out = nn.Linear(dim, self.num_outputs)
         nn.init.normal_(self.embed.weight, std=dim**-0.5)
         nn.init.zeros_(self.out.bias)
+
+    def room(self, c: Condition) -> Tensor | None:
+        """None: positions are coordinates, so it reads on and on."""
 
     def _conditioning(self, c: Condition) -> dict[str, Tensor | None]:
         """What the transformer takes of a condition."""

@@ -76,8 +76,11 @@ class _Shared(Generators):
     def __init__(self, num_samples: int, batch: int, generator: torch.Generator) -> None:
         self.shape, self._generator = (num_samples, batch), generator
 
-    def flat(self, rows: slice = slice(None)) -> Generators:
-        return _Shared(1, len(range(self.shape[0] * self.shape[1])[rows]), self._generator)
+    def flat(self) -> Generators:
+        return _Shared(1, self.shape[0] * self.shape[1], self._generator)
+
+    def select(self, index: torch.Tensor) -> Generators:
+        return _Shared(1, len(index), self._generator)
 
     def randn(self, *event: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.randn(*self.shape, *event, generator=self._generator, dtype=dtype)

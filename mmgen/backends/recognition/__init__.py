@@ -5,7 +5,8 @@ the installed diffusers and transformers say of themselves (`python -m mmgen.bac
 says which P(X | Y) that class is.
 """
 
+from mmgen.backends.recognition.configuration import is_foreign
 from mmgen.backends.recognition.recognise import recognise
 from mmgen.backends.recognition.recognised import Recognised
 
-__all__ = ["Recognised", "recognise"]
+__all__ = ["Recognised", "is_foreign", "recognise"]

@@ -16,6 +16,7 @@ MAX_BYTES = 4 * 2**20
 """Largest configuration that is read. Real ones have some thousand bytes."""
 
 _PIPELINE, _MODEL = "model_index.json", "config.json"
+_OWN = "pipeline.json"
 _OTHERS = {
     "adapter_config.json": "an adapter such as a LoRA, not a model: name the model it adapts",
     "modular_model_index.json": "a modular diffusers pipeline, which is not read yet",
@@ -44,6 +45,18 @@ class Configuration:
 def holds_configuration(folder: Path) -> bool:
     """Whether a folder looks like a checkpoint of diffusers or transformers."""
     return any((folder / name).is_file() for name in (_PIPELINE, _MODEL, *_OTHERS))
+
+
+def is_foreign(name: str | os.PathLike[str]) -> bool:
+    """Whether a name has the form of a checkpoint of another library.
+
+    Forms are a folder that holds a configuration of theirs and none of ours, and org/name.
+    """
+    folder, text = Path(name), os.fspath(name)
+    if folder.is_dir():
+        return not (folder / _OWN).is_file() and holds_configuration(folder)
+    # The names of recipes have no slash, paths that are meant as such start with one of these.
+    return text.count("/") == 1 and not text.startswith((".", "/", "~"))
 
 
 def from_folder(folder: Path) -> Configuration:

@@ -11,6 +11,7 @@ arXiv:1409.3215.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +51,7 @@ def beam_search(
     limits: Tensor,
     *,
     alphabet: Alphabet,
+    excluded: Sequence[int] = (),
     num_best: int,
     num_beams: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,6 +63,7 @@ def beam_search(
         limits: The greatest length of each (B,). Before the last place of all, a sequence that
             comes to it pays for its end.
         alphabet: Ids.
+        excluded: Tokens that are passed over.
         num_best: N, at most `num_beams`.
         num_beams: Most sequences that grow at once, for each of the B.
 
@@ -84,7 +87,9 @@ def beam_search(
         beams = alive.scores.shape[1]
         logits = decoder.read(alive.ids[..., read:n].flatten(0, 1))
         read = n
-        steps = _allowed(logits.log_softmax(1).unflatten(0, (batch, beams)), prefix, limits, n)
+        steps = logits.log_softmax(1)
+        steps[:, list(excluded)] = -math.inf
+        steps = _allowed(steps.unflatten(0, (batch, beams)), prefix, limits, n)
         if alphabet.varies:
             ending = alive.scores + steps[..., alphabet.end]
             ended = ended.and_(_Beam(alive.ids, alive.lengths, ending)).best(num_beams)

@@ -59,6 +59,9 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         max_new_tokens: Samples are cut after so many tokens, and what `best` finds has no more;
             None for as many as the type of z allows.
         prefix: Known beginnings. Everything is then about the rest, given them.
+        room: Most tokens of each that the network can read (B,); None for any number.
+        excluded: Tokens that are neither drawn nor searched. `log_prob` is about the model that
+            gives them some probability.
         rows: Most sequences to work on at once.
     """
 
@@ -69,6 +72,8 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
     warping: Warping
     max_new_tokens: int | None
     prefix: Prefix
+    room: Tensor | None = None
+    excluded: tuple[int, ...] = ()
     rows: int = 64
 
     @property
@@ -122,13 +127,18 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         if not self.alphabet.varies or step == 0:
             yield self.alphabet.latent(ids, lengths.clone())
 
+    def _limits(self, prefix: Prefix, index: Tensor) -> Tensor:
+        limits = prefix.limits(self.alphabet, self.max_new_tokens)
+        return limits if self.room is None else limits.minimum(self.room[index.to(limits.device)])
+
     def _grow(self, index: Tensor, generators: Generators) -> Iterator[tuple[Tensor, Tensor]]:
         prefix = self.prefix.select(index)
         return grow(
             Decoder(self.network, self.c.select(index), begin=self.alphabet.end),
             prefix,
-            prefix.limits(self.alphabet, self.max_new_tokens),
+            self._limits(prefix, index),
             alphabet=self.alphabet,
+            excluded=self.excluded,
             warping=self.warping,
             generators=generators,
         )
@@ -149,6 +159,11 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
             SpecError: If z is not of the model's type, or not one for each condition.
         """
         ids, lengths = self.alphabet.ids(latent, self.batch, self._device)
+        if self.room is not None and (lengths > self.room).any():
+            raise SpecError(
+                f"Expected at most {self.room.tolist()} tokens after each condition, got "
+                f"{lengths.tolist()}: the model reads no more. Shorten the condition or the value."
+            )
         known = self.prefix.known
         agrees = ((ids == self._beginning(self.prefix)) | ~known).all(1)
         nats = torch.zeros(self.batch, device=self._device)
@@ -201,8 +216,9 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         ids, lengths, scores = beam_search(
             Decoder(self.unguided, self.c.select(index), begin=self.alphabet.end),
             prefix,
-            prefix.limits(self.alphabet, self.max_new_tokens),
+            self._limits(prefix, index),
             alphabet=self.alphabet,
+            excluded=self.excluded,
             num_best=num_best,
             num_beams=num_beams,
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -117,6 +118,7 @@ def grow(
     limits: Tensor,
     *,
     alphabet: Alphabet,
+    excluded: Sequence[int] = (),
     warping: Warping,
     generators: Generators,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -127,6 +129,7 @@ def grow(
         prefix: How they begin.
         limits: The greatest length of each (R,).
         alphabet: Ids.
+        excluded: Tokens that are never drawn.
         warping: Changes to the logits.
         generators: Shape (1, R). Place n of row i takes the n-th number of generator i.
 
@@ -153,7 +156,9 @@ def grow(
         while uniforms.shape[1] <= n:
             block = generators.rand(_BLOCK, device=ids.device)[0]
             uniforms = torch.cat((uniforms, block), dim=1)
-        logits = warping(decoder.read(ids[rows, read:n]), ids[rows, :n])
+        logits = decoder.read(ids[rows, read:n])
+        logits[:, list(excluded)] = -math.inf
+        logits = warping(logits, ids[rows, :n])
         read = n
         drawn = draw(logits, uniforms[rows, n])
         drawn = torch.where(n < counts[rows], ids[rows, n], drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -92,6 +93,8 @@ class Autoregressive(Model):
             if lengths vary, the end.
         spec: The type of z: tokens (L,), L a number or a letter.
         warping: How samples are drawn if not asked otherwise; as the model is, if None.
+        max_new_tokens: Where samples are cut if not asked otherwise; None for nowhere.
+        excluded: Tokens that are never drawn, though the network gives them some probability.
 
     Raises:
         SpecError: If z is not tokens in a row, or the network does not fit.
@@ -100,7 +103,15 @@ class Autoregressive(Model):
     jmlr.org/papers/v3/bengio03a.
     """
 
-    def __init__(self, network: nn.Module, *, spec: Spec, warping: Warping | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        spec: Spec,
+        warping: Warping | None = None,
+        max_new_tokens: int | None = None,
+        excluded: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         alphabet = Alphabet.of(spec, by="Autoregressive")
         want = (alphabet.vocabulary + 1, alphabet.num_targets)
@@ -113,6 +124,7 @@ class Autoregressive(Model):
         self.network = network
         self.spec = spec
         self.warping = warping or Warping()
+        self.max_new_tokens, self.excluded = max_new_tokens, tuple(excluded)
         for option in _warping_options(self.warping):
             option.check(option.default)
         self.alphabet = alphabet
@@ -132,7 +144,7 @@ class Autoregressive(Model):
             return warping
         most = Option(
             "max_new_tokens",
-            None,
+            self.max_new_tokens,
             "Cut samples after so many tokens.",
             minimum=1,
             maximum=self.alphabet.max_length,
@@ -144,21 +156,24 @@ class Autoregressive(Model):
     def forward(self, c: Condition, **options: Any) -> AutoregressiveConditional:
         settings = resolve_options(self.options(), options)
         most = settings.pop("max_new_tokens", None)
-        weight = self.network.out.weight
+        weight = next(self.network.parameters())
+        c = c.to(weight.device, weight.dtype)
         return AutoregressiveConditional(
             network=self.network,
             unguided=self.network,
-            c=c.to(weight.device, weight.dtype),
+            c=c,
             alphabet=self.alphabet,
             warping=Warping(**settings),
             max_new_tokens=most,
             prefix=Prefix.none(c.batch, self.alphabet, weight.device),
+            room=self.network.room(c),
+            excluded=self.excluded,
         )
 
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        device = self.network.out.weight.device
+        device = next(self.network.parameters()).device
         ids, lengths = self.alphabet.ids(latent, c.batch, device)
         lost = surprise(self.network, ids, lengths, c, self.alphabet)
         return lost.sum(1) / self.alphabet.max_length

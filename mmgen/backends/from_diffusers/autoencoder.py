@@ -1,4 +1,4 @@
-"""Parts of diffusers checkpoints."""
+"""The autoencoder of Stable Diffusion and its kin as a codec."""
 
 from __future__ import annotations
 

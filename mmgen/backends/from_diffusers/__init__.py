@@ -1,0 +1,5 @@
+"""Parts of diffusers checkpoints."""
+
+from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
+
+__all__ = ["autoencoder_kl"]

@@ -1,0 +1,116 @@
+"""Conditions that go to a diffusers pipeline as they are: it encodes them itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.core.condition import Condition
+from mmgen.core.encoder import Encoder
+from mmgen.core.spec import ConditionSpec
+from mmgen.modalities import image as images
+from mmgen.modalities.image.files import to_pil
+
+__all__ = ["AsGiven", "GivenCondition"]
+
+
+@dataclass(frozen=True)
+class GivenCondition(Condition):
+    """Values of Y, not encoded.
+
+    Args:
+        values: For each of the batch, its parts by modality; a part that is not given is left out.
+    """
+
+    values: tuple[Mapping[str, Any], ...] = ()
+
+    def select(self, index: Tensor) -> GivenCondition:
+        return GivenCondition(len(index), values=tuple(self.values[i] for i in index.tolist()))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> GivenCondition:
+        return self
+
+
+class AsGiven(Encoder):
+    """Values of Y to conditions that hold them.
+
+    Args:
+        parts: Modalities of Y. With one, a value is bare; with several, a value is a mapping from
+            modalities to values, or a bare text where a text is among them.
+        required: Which of them no value may lack.
+        tokenizers: Of the text; a text longer than all of them read is refused, never cut.
+        max_tokens: Most tokens of a text that the pipeline reads, if it says so itself.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[str],
+        *,
+        required: Sequence[str] = (),
+        tokenizers: Sequence[Any] = (),
+        max_tokens: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.names, self.required = tuple(parts), tuple(required)
+        self.tokenizers, self.max_tokens = tuple(tokenizers), max_tokens
+
+    @property
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec()
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Any]:
+        rows = tuple(map(self._parts, values))
+        return {"values": rows, "given": torch.tensor([bool(row) for row in rows])}
+
+    def encode(self, tensors: Mapping[str, Any]) -> GivenCondition:
+        return GivenCondition(len(tensors["values"]), values=tensors["values"])
+
+    def _parts(self, value: Any) -> dict[str, Any]:
+        named = isinstance(value, Mapping)
+        if value is None:
+            parts: dict[str, Any] = {}
+        elif named:
+            parts = {k: v for k, v in value.items() if v is not None}
+        elif not self.names:
+            raise TypeError(f"This pipeline takes no condition; got {value!r:.60}.")
+        else:
+            bare = "text" if "text" in self.names and isinstance(value, str) else self.names[0]
+            parts = {bare: value}
+        unknown = sorted(set(parts) - set(self.names))
+        missing = [name for name in self.required if name not in parts]
+        if unknown or missing:
+            wrong = f"{unknown[0]!r} is none of them" if unknown else f"{missing[0]!r} is missing"
+            raise ValueError(
+                f"A condition has the parts {', '.join(self.names)}; {wrong}. Give "
+                f"{{{', '.join(f'{n!r}: ...' for n in self.names)}}}."
+            )
+        return {name: self._read(name, part) for name, part in parts.items()}
+
+    def _read(self, name: str, value: Any) -> Any:
+        if name == "image":
+            return to_pil(images.load(value))
+        if name == "label":
+            if isinstance(value, bool) or not isinstance(value, (int, str)):
+                raise TypeError(f"A label is a number or a name, got {value!r:.60}.")
+            return value
+        if name == "text":
+            self._check_text(value)
+        return value
+
+    def _check_text(self, text: Any) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"Expected a text (str), got {type(text).__name__}: {text!r:.60}.")
+        if not text.strip():
+            raise ValueError("The text is empty. Say something, or give None for no condition.")
+        room = [min(t.model_max_length, self.max_tokens or 10**6) for t in self.tokenizers]
+        whole = {"truncation": False, "verbose": False}
+        counts = [len(t(text, **whole)["input_ids"]) for t in self.tokenizers]
+        if room and all(n > most for n, most in zip(counts, room, strict=True)):
+            raise ValueError(
+                f"Expected a text of at most {max(room)} tokens, got {min(counts)}: "
+                f"{text[:40]!r}... The pipeline would cut it. Shorten it."
+            )

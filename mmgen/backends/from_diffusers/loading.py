@@ -1,0 +1,101 @@
+"""Whole checkpoints of diffusers as the parts of a pipeline."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_diffusers.given import AsGiven
+from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
+from mmgen.backends.from_diffusers.values import AnyFilm, AnyImage, AnySound
+from mmgen.backends.recognition import Recognised
+from mmgen.core.codec import Codec
+from mmgen.core.errors import LoadError
+
+__all__ = ["load"]
+
+# What the calls of pipelines name a part of Y, the likeliest first.
+_ARGUMENTS = {
+    "text": ("prompt",),
+    "image": ("image",),
+    "label": ("class_labels",),
+    "video": ("video",),
+}
+_MASKS = ("mask_image", "mask")
+_FPS = 8.0
+
+
+def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(X | Y) of a diffusers pipeline, by its own call."""
+    loaded = _loaded(found, place, dtype)
+    takes = inspect.signature(loaded.__call__).parameters
+    arguments = {
+        part: name for part in found.y for name in _ARGUMENTS.get(part, ()) if name in takes
+    }
+    mask = next((name for name in _MASKS if name in takes), None)
+    painting = found.task == "inpainting" and mask is not None
+    if painting:
+        arguments = {k: v for k, v in arguments.items() if k != "image"}
+    required = [
+        part
+        for part, name in arguments.items()
+        if takes[name].default is inspect.Parameter.empty or part in ("image", "video")
+    ]
+    if found.task.startswith("text-to-"):
+        required = [part for part in required if part == "text"]
+    limit = takes.get("max_sequence_length")
+    encoder = AsGiven(
+        tuple(arguments),
+        required=required,
+        tokenizers=[v for k, v in loaded.components.items() if k.startswith("tokenizer") and v],
+        max_tokens=limit.default if limit is not None else None,
+    )
+    codec = _codec(found.x, loaded)
+    if painting:
+        arguments = {**arguments, "image": "image", "mask": mask}
+    model = LibraryPipeline(
+        loaded, spec=codec.spec, arguments=arguments, mask=mask if painting else None
+    )
+
+    def save(folder: Path) -> None:
+        loaded.save_pretrained(folder)
+
+    return Foreign(encoder, model, codec, found, save)
+
+
+def _codec(x: str, loaded: Any) -> Codec:
+    if x == "image":
+        return AnyImage()
+    if x == "video":
+        return AnyFilm(_FPS)
+    for part in ("vocoder", "vae", "unet", "transformer"):
+        config = getattr(getattr(loaded, part, None), "config", None)
+        rate = getattr(config, "sampling_rate", None) or getattr(config, "sample_rate", None)
+        if rate:
+            return AnySound(int(rate))
+    raise LoadError(
+        f"{type(loaded).__name__} does not say at which rate its sounds are: none of its parts has "
+        "a sampling_rate. A sound without one is no sound."
+    )
+
+
+def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Any:
+    from diffusers import DiffusionPipeline
+    from safetensors import SafetensorError
+
+    where = {**place.as_dict(), "revision": found.revision or place.revision}
+    try:
+        loaded = DiffusionPipeline.from_pretrained(
+            found.source, **where, use_safetensors=True, dtype=dtype, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise LoadError(
+            f"Could not load {found.architecture} with safetensors weights from {found.source}: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from None
+    loaded.set_progress_bar_config(disable=True)
+    return loaded

@@ -1,0 +1,278 @@
+"""Whole diffusers pipelines as models: P(X | Y) by the library's own call."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.backends.from_diffusers.given import GivenCondition
+from mmgen.core.condition import Condition
+from mmgen.core.conditional import Completable, Conditional, Progress
+from mmgen.core.errors import SpecError
+from mmgen.core.latent import Latent
+from mmgen.core.model import Model
+from mmgen.core.options import Option
+from mmgen.core.rng import Generators
+from mmgen.core.spec import ConditionSpec, Spec
+
+__all__ = ["LibraryConditional", "LibraryPainting", "LibraryPipeline"]
+
+# What mmgen says by other means, or what is not for users.
+_NOT_OPTIONS = {
+    "num_images_per_prompt",
+    "num_videos_per_prompt",
+    "num_waveforms_per_prompt",
+    "batch_size",
+    "output_type",
+    "return_dict",
+    "callback_steps",
+    "prompt_2",
+    "prompt_3",
+}
+_KINDS = (int, float, bool, str)
+_HELP = {
+    "num_inference_steps": "Steps of the sampler.",
+    "guidance_scale": "How strongly to follow the condition.",
+    "negative_prompt": "What guidance leads away from.",
+    "strength": "How much of the image is made anew: 0 nothing, 1 all.",
+    "height": "Of the image, in pixels.",
+    "width": "Of the image, in pixels.",
+    "num_frames": "Of the film.",
+}
+_RANGES = {
+    "num_inference_steps": (1, 10_000),
+    "guidance_scale": (0.0, 100.0),
+    "strength": (0.0, 1.0),
+    "height": (1, 16_384),
+    "width": (1, 16_384),
+    "num_frames": (1, 16_384),
+}
+
+
+class LibraryPipeline(Model):
+    """A diffusers pipeline. Every sample has its own generator, so it is the same in any batch.
+
+    Args:
+        pipeline: A loaded diffusers pipeline.
+        spec: Of what it gives: images, films or sounds.
+        arguments: What the call of the pipeline names each part of the condition.
+        mask: What the call names the mask, for a pipeline that paints into an image.
+    """
+
+    condition = ConditionSpec()
+
+    def __init__(
+        self, pipeline: Any, *, spec: Spec, arguments: Mapping[str, str], mask: str | None = None
+    ) -> None:
+        super().__init__()
+        self.pipeline, self.spec = pipeline, spec
+        self.arguments, self.mask = dict(arguments), mask
+        self.networks = nn.ModuleDict(
+            {k: v for k, v in pipeline.components.items() if isinstance(v, nn.Module)}
+        )
+        self._options = _options(pipeline, {*self.arguments.values(), *_NOT_OPTIONS})
+
+    def options(self) -> tuple[Option, ...]:
+        return self._options
+
+    def forward(self, c: Condition, **options: Any) -> Conditional:
+        if not isinstance(c, GivenCondition):
+            raise SpecError("A diffusers pipeline takes conditions from AsGiven.")
+        kind = LibraryPainting if self.mask else LibraryConditional
+        return kind(self, c, {o.name: options.get(o.name, o.default) for o in self._options})
+
+    def loss(
+        self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        raise SpecError(
+            "Training of whole diffusers pipelines is not there yet. Use the training scripts of "
+            "diffusers, whose result can be loaded."
+        )
+
+    @contextmanager
+    def scheduled(self, name: str | None) -> Iterator[None]:
+        """The pipeline with another scheduler."""
+        own = getattr(self.pipeline, "scheduler", None)
+        if name is None or own is None or name == type(own).__name__:
+            yield
+            return
+        kind = next(k for k in own.compatibles if k.__name__ == name)
+        self.pipeline.scheduler = kind.from_config(own.config)
+        try:
+            yield
+        finally:
+            self.pipeline.scheduler = own
+
+
+@dataclass(frozen=True)
+class LibraryConditional(Conditional):
+    """P(X | y) by the library's call.
+
+    Args:
+        model: The pipeline.
+        c: Conditions of a batch of B.
+        options: All options of the call.
+        rows: Most samples of one condition to draw at once.
+    """
+
+    model: LibraryPipeline
+    c: GivenCondition
+    options: Mapping[str, Any]
+    rows: int = 4
+
+    @property
+    def batch(self) -> int:
+        return self.c.batch
+
+    @torch.no_grad()
+    def sample(
+        self,
+        num_samples: int = 1,
+        generators: Generators | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Latent:
+        own = generators or Generators.from_seed(None, num_samples=num_samples, batch=self.batch)
+        each = own.each()
+        drawn: list[list[Tensor]] = []
+        for b, values in enumerate(self.c.values):
+            # Conditions of several lengths are never padded to one another.
+            mine = [each[n * self.batch + b] for n in range(num_samples)]
+            rows: list[Tensor] = []
+            for start in range(0, num_samples, self.rows):
+                rows += self._call(values, mine[start : start + self.rows])
+                if progress is not None:
+                    progress(b * num_samples + len(rows), self.batch * num_samples)
+            drawn.append(rows)
+        if len({x.shape for rows in drawn for x in rows}) > 1:
+            raise SpecError(
+                "The samples of these conditions differ in size, so they are no batch. Ask for "
+                "them one after another, or give height and width."
+            )
+        return Latent(torch.stack([torch.stack(rows) for rows in drawn], dim=1))
+
+    def _call(
+        self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
+    ) -> list[Tensor]:
+        """One value (*event) for each generator."""
+        model, count = self.model, len(generators)
+        settings = {k: v for k, v in self.options.items() if k != "scheduler"}
+        if settings.get("negative_prompt") is None:
+            settings.pop("negative_prompt", None)
+        elif "text" in values:
+            settings["negative_prompt"] = [settings["negative_prompt"]] * count
+        given = {model.arguments[k]: [v] * count for k, v in values.items()}
+        if "text" in model.arguments and "text" not in values:
+            given[model.arguments["text"]] = [""] * count
+        if not given:
+            given = {"batch_size": count}
+        known = inspect.signature(model.pipeline.__call__).parameters
+        shown = {"output_type": "np"} if "output_type" in known else {}
+        with model.scheduled(self.options.get("scheduler")):
+            found = model.pipeline(**given, **settings, **shown, generator=list(generators))
+        return [_value(x, model.spec) for x in _first(found)]
+
+
+@dataclass(frozen=True)
+class LibraryPainting(LibraryConditional, Completable):
+    """P(X | y, known part of X), for a pipeline that paints into an image.
+
+    Args:
+        known: Images (B, 3, H, W) in [-1, 1], and which of their pixels are known.
+    """
+
+    known: tuple[Tensor, Tensor] | None = None
+
+    def completing(self, known: Latent, mask: Tensor) -> LibraryPainting:
+        """Samples hold the known pixels; a pixel of which some colours are open is made anew."""
+        return replace(self, known=(known.z.cpu(), mask.all(1, keepdim=True).cpu()))
+
+    def sample(
+        self,
+        num_samples: int = 1,
+        generators: Generators | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Latent:
+        if self.known is None:
+            raise SpecError(
+                "This pipeline paints into an image: pipe.given(y, known=image, mask=mask), the "
+                "mask true where the image is known."
+            )
+        values = tuple(
+            {**v, "image": _picture(z), "mask": _picture(~there * 2.0 - 1)}
+            for v, z, there in zip(self.c.values, *self.known, strict=True)
+        )
+        held = replace(self, c=GivenCondition(self.batch, values=values))
+        size = {"height": self.known[0].shape[2], "width": self.known[0].shape[3]}
+        options = {k: size.get(k, v) if v is None else v for k, v in self.options.items()}
+        return LibraryConditional.sample(
+            replace(held, options=options), num_samples, generators, progress=progress
+        )
+
+
+def _picture(x_CHW: Tensor) -> Any:
+    from PIL import Image
+
+    levels = ((x_CHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(levels.expand(3, -1, -1).movedim(0, -1).contiguous().numpy())
+
+
+def _first(found: Any) -> Any:
+    """What a pipeline's output holds: images, frames or audios, whichever it is called."""
+    return next(iter(found.values()))
+
+
+def _value(x: Any, spec: Spec) -> Tensor:
+    """One value of a pipeline as a latent (*event) in [-1, 1]."""
+    x = torch.as_tensor(x).float().cpu()
+    if spec.modality == "audio":
+        return (x if x.ndim == 2 else x[None]).mT
+    return 2 * x.movedim(-1, -3) - 1
+
+
+def _options(pipeline: Any, taken: set[str]) -> tuple[Option, ...]:
+    """An option for every plain number, text or flag that the call takes."""
+    found = []
+    for name, parameter in inspect.signature(pipeline.__call__).parameters.items():
+        kind, optional = _kind(parameter)
+        if kind is None or name in taken:
+            continue
+        least, most = _RANGES.get(name, (None, None))
+        default = parameter.default
+        found.append(
+            Option(
+                name,
+                float(default) if kind is float and default is not None else default,
+                _HELP.get(name, f"As in {type(pipeline).__name__}."),
+                minimum=least,
+                maximum=most,
+                optional=optional,
+                kind=kind,
+            )
+        )
+    scheduler = getattr(pipeline, "scheduler", None)
+    if scheduler is not None and getattr(scheduler, "compatibles", None):
+        own = type(scheduler).__name__
+        names = tuple(sorted({own, *(k.__name__ for k in scheduler.compatibles)}))
+        found.append(Option("scheduler", own, "Which sampler.", choices=names))
+    return tuple(found)
+
+
+def _kind(parameter: inspect.Parameter) -> tuple[type | None, bool]:
+    """The plain type that an argument takes, and whether it may be None; no type if it is none."""
+    union = typing.get_origin(parameter.annotation) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(parameter.annotation) if union else (parameter.annotation,)
+    plain = [k for k in kinds if k in _KINDS]
+    if not plain or parameter.default is inspect.Parameter.empty:
+        return None, False
+    kind = float if float in plain else plain[0]
+    return kind, type(None) in kinds or parameter.default is None

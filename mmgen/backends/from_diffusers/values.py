@@ -1,0 +1,165 @@
+"""Images, films and sounds of any size, as diffusers pipelines give them.
+
+Their latent is the value itself, in [-1, 1]: what a pipeline does inside is its own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mmgen.core.codec import Codec
+from mmgen.core.errors import SpecError
+from mmgen.core.latent import Latent
+from mmgen.core.spec import Spec
+from mmgen.modalities import image as images
+from mmgen.modalities.audio.value import Audio
+from mmgen.modalities.video.value import Video
+
+__all__ = ["AnyFilm", "AnyImage", "AnySound"]
+
+# Sides, frames and samples of what a pipeline may give.
+_MOST_SIDE = 16_384
+_MOST_SAMPLES = 2**28
+
+
+class AnyImage(Codec):
+    """z = 2 p - 1 for pixels p in [0, 1], (3, H, W). Levels are rounded as diffusers rounds."""
+
+    elementwise = True
+
+    @property
+    def spec(self) -> Spec:
+        shape = (3, "H", "W")
+        return Spec("image", "continuous", shape, low=-1.0, high=1.0, max_length=_MOST_SIDE)
+
+    @classmethod
+    def debug(cls) -> AnyImage:
+        """One."""
+        return cls()
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        rows = [images.load(v) for v in values]
+        if any(row.shape != rows[0].shape for row in rows):
+            sizes = sorted({f"{row.shape[2]}x{row.shape[1]}" for row in rows})
+            raise SpecError(f"Images of one batch have one size, got {', '.join(sizes)}.")
+        return {"pixels": torch.stack(rows)}
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        return Latent(tensors["pixels"].float() / 127.5 - 1)
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        return {"pixels": _levels(latent.z)}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Pixels (B, 3, H, W) in [-1, 1]."""
+        return latent.z.float()
+
+    def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:
+        pixels = tensors["pixels"].movedim(-3, -1).cpu().numpy()
+        return [Image.fromarray(np.ascontiguousarray(p)) for p in pixels]
+
+
+class AnyFilm(Codec):
+    """z = 2 p - 1 for films p in [0, 1], (T, 3, H, W).
+
+    Args:
+        fps: Frames per second of what is shown.
+    """
+
+    def __init__(self, fps: float) -> None:
+        super().__init__()
+        self.fps = fps
+
+    @classmethod
+    def debug(cls) -> AnyFilm:
+        """One."""
+        return cls(8.0)
+
+    @property
+    def spec(self) -> Spec:
+        shape = ("T", 3, "H", "W")
+        units = f"{self.fps:g} frames/s"
+        return Spec(
+            "video", "continuous", shape, low=-1.0, high=1.0, units=units, max_length=_MOST_SIDE
+        )
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        frames = [v.frames if isinstance(v, Video) else None for v in values]
+        if any(f is None for f in frames):
+            raise TypeError("Expected a mmgen.modalities.video.Video for each film.")
+        return {"frames": torch.stack([torch.from_numpy(f).movedim(-1, 1) for f in frames])}
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        return Latent(tensors["frames"].float() / 127.5 - 1)
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        return {"frames": _levels(latent.z)}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Films (B, T, 3, H, W) in [-1, 1]."""
+        return latent.z.float()
+
+    def present(self, tensors: Mapping[str, Tensor]) -> list[Video]:
+        frames = tensors["frames"].movedim(-3, -1).cpu().numpy()
+        return [Video(np.ascontiguousarray(f), self.fps) for f in frames]
+
+
+class AnySound(Codec):
+    """Samples (N, channels) in [-1, 1]; those beyond are clipped when a sound is made.
+
+    Args:
+        sampling_rate: In Hz.
+    """
+
+    def __init__(self, sampling_rate: int) -> None:
+        super().__init__()
+        self.sampling_rate = sampling_rate
+
+    @classmethod
+    def debug(cls) -> AnySound:
+        """One."""
+        return cls(8000)
+
+    @property
+    def spec(self) -> Spec:
+        shape, units = ("N", "C"), f"{self.sampling_rate} samples/s"
+        return Spec(
+            "audio", "continuous", shape, low=-1.0, high=1.0, units=units, max_length=_MOST_SAMPLES
+        )
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        if not all(isinstance(v, Audio) and v.sampling_rate == self.sampling_rate for v in values):
+            raise TypeError(f"Expected sounds (Audio) of {self.sampling_rate} samples/s.")
+        return {"samples": torch.stack([torch.from_numpy(v.samples).mT for v in values])}
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        return Latent(tensors["samples"])
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        return {"samples": self.signal(latent).clamp(-1, 1)}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Samples (B, N, channels), not clipped."""
+        return latent.z.float()
+
+    def present(self, tensors: Mapping[str, Tensor]) -> list[Audio]:
+        samples = tensors["samples"].mT.cpu().numpy()
+        return [
+            Audio(np.ascontiguousarray(s, dtype=np.float32), self.sampling_rate) for s in samples
+        ]
+
+
+def _levels(z: Tensor) -> Tensor:
+    return ((z.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

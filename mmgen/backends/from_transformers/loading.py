@@ -1,0 +1,198 @@
+"""Whole checkpoints of transformers as the parts of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
+from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
+from mmgen.backends.from_transformers.targets import Targets
+from mmgen.backends.from_transformers.tokenized_text import TokenizedText
+from mmgen.backends.from_transformers.tokenizers import first_line, load_tokenizer
+from mmgen.backends.recognition import Recognised
+from mmgen.core.errors import LoadError
+from mmgen.families.autoregressive import Autoregressive
+from mmgen.families.autoregressive.warping import Warping
+
+__all__ = ["load"]
+
+# For models that read any number of tokens, so that there is an end to a sample.
+_LONGEST = 4096
+_NEW_TOKENS = 256
+
+# What configurations call the number of tokens that are read.
+_CONTEXTS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+
+
+def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """The parts of a checkpoint, by its task."""
+    causal = found.task == "text-generation"
+    return (_language_model if causal else _sequence_to_sequence)(found, place, dtype)
+
+
+def _language_model(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(text | prompt) of a causal language model."""
+    model, tokenizer = _loaded("AutoModelForCausalLM", found, place, dtype)
+    context = _context(model.config)
+    targets = _targets(model, found)
+    encoder = Prompts(
+        tokenizer,
+        begin=_first(model.generation_config.bos_token_id, tokenizer.bos_token_id, *_ends(model)),
+        max_tokens=None if context is None else context - 1,
+    )
+    network = CausalLanguageModel(model, targets, context=context)
+    return _foreign(found, encoder, network, tokenizer, as_target=False)
+
+
+def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(text | text) of a sequence-to-sequence model."""
+    model, tokenizer = _loaded("AutoModelForSeq2SeqLM", found, place, dtype)
+    context, targets = _context(model.config), _targets(model, found)
+    generation = model.generation_config
+    start = _first(generation.decoder_start_token_id, model.config.decoder_start_token_id)
+    if start is None:
+        raise LoadError(
+            f"{found.source} does not say what its decoder begins with. Set "
+            "decoder_start_token_id in its generation_config.json."
+        )
+    forced = _first(generation.forced_bos_token_id)
+    languages = _languages(tokenizer)
+    if forced is None and languages:
+        forced = languages.get(getattr(tokenizer, "tgt_lang", None))
+    if forced is None and languages:
+        forced = next(iter(languages.values()))
+    begin = (start,) if forced is None else (start, forced)
+    encoder = Sources(
+        model.get_encoder(), tokenizer, begin=begin, languages=languages, max_tokens=context
+    )
+    network = SequenceToSequence(model, targets, num_begin=len(begin), context=context)
+    return _foreign(found, encoder, network, tokenizer, as_target=True)
+
+
+def _foreign(
+    found: Recognised,
+    encoder: Prompts | Sources,
+    network: CausalLanguageModel | SequenceToSequence,
+    tokenizer: Any,
+    *,
+    as_target: bool,
+) -> Foreign:
+    model, generation = network.model, network.model.generation_config
+    codec = TokenizedText(
+        tokenizer,
+        max_length=network.context or _LONGEST,
+        token_ids=network.targets.content.tolist(),
+        as_target=as_target,
+    )
+    warping = Warping()
+    if generation.do_sample:
+        # As whoever made the checkpoint would have it sampled.
+        named = {n: getattr(generation, n, None) for n in Warping.__dataclass_fields__}
+        warping = Warping(**{n: v for n, v in named.items() if v is not None})
+    # A length limit from the days when it counted the prompt says nothing of an answer's.
+    limit = generation.max_new_tokens or (None if as_target else _NEW_TOKENS)
+    limit = limit and min(limit, codec.max_length)
+    family = Autoregressive(
+        network,
+        spec=codec.spec,
+        warping=warping,
+        max_new_tokens=limit,
+        excluded=network.targets.places(_unwanted(generation)),
+    )
+
+    def save(folder: Path) -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return Foreign(encoder, family, codec, found, save)
+
+
+def _loaded(
+    auto: str, found: Recognised, place: Place, dtype: torch.dtype
+) -> tuple[nn.Module, Any]:
+    import transformers
+    from safetensors import SafetensorError
+
+    where = {**place.as_dict(), "revision": found.revision or place.revision}
+    try:
+        model, report = getattr(transformers, auto).from_pretrained(
+            found.source,
+            **where,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=dtype,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise LoadError(
+            f"Could not load {found.architecture} with safetensors weights from {found.source}: "
+            f"{first_line(error)}"
+        ) from None
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise LoadError(
+            f"{found.source} lacks weights of its {found.architecture}: {', '.join(missing[:3])} "
+            f"and {max(0, len(missing) - 3)} more. Get the files again."
+        )
+    tokenizer = load_tokenizer(
+        found.source, "", hint="the folder of a whole checkpoint", trust_remote_code=False, **where
+    )
+    words = model.get_output_embeddings().weight.shape[0]
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # What transformers makes of a configuration alone, where a tokenizer's files are missing.
+        raise LoadError(
+            f"{found.source} has no tokenizer: the one that its configuration names knows no word. "
+            "Get the tokenizer's files, too."
+        )
+    if len(tokenizer) > words:
+        raise LoadError(
+            f"The tokenizer of {found.source} has {len(tokenizer)} tokens, its weights have "
+            f"{words}. They do not belong together."
+        )
+    return model.eval(), tokenizer
+
+
+def _targets(model: nn.Module, found: Recognised) -> Targets:
+    words, ends = model.get_output_embeddings().weight.shape[0], _ends(model)
+    if not ends or not all(0 <= end < words for end in ends):
+        raise LoadError(
+            f"{found.source} names {ends or 'no token'} as what ends a text, of {words}. Set "
+            "eos_token_id in its generation_config.json."
+        )
+    return Targets(words, ends)
+
+
+def _ends(model: nn.Module) -> list[int]:
+    ends = _first(model.generation_config.eos_token_id, model.config.get_text_config().eos_token_id)
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+
+
+def _unwanted(generation: Any) -> list[int]:
+    """Ids that the checkpoint would never have drawn."""
+    single = [ids[0] for ids in generation.bad_words_ids or () if len(ids) == 1]
+    return [*single, *(generation.suppress_tokens or ())]
+
+
+def _context(config: Any) -> int | None:
+    text = config.get_text_config(decoder=True)
+    return next((n for n in (getattr(text, k, None) for k in _CONTEXTS) if n), None)
+
+
+def _languages(tokenizer: Any) -> dict[str, int]:
+    """Ids of the languages that a text may begin with, by the tokenizer's own codes."""
+    codes: Sequence[str] = getattr(tokenizer, "fairseq_language_codes", None) or tuple(
+        getattr(tokenizer, "lang_code_to_id", None) or ()
+    )
+    if hasattr(tokenizer, "lang_code_to_token"):
+        return {c: tokenizer.get_lang_id(c) for c in tokenizer.lang_code_to_token}
+    return {code: tokenizer.convert_tokens_to_ids(code) for code in codes}
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

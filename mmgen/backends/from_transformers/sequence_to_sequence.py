@@ -1,0 +1,193 @@
+"""Pretrained sequence-to-sequence models: P(text | text) by the autoregressive family.
+
+Shape letters: B batch, M source tokens, L tokens, V targets, P tokens that every text begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.backends.from_transformers.targets import ReadCache, Targets
+from mmgen.core.condition import Condition
+from mmgen.core.encoder import Encoder
+from mmgen.core.errors import close_names
+from mmgen.core.spec import ConditionSpec
+
+__all__ = ["SequenceToSequence", "Sources"]
+
+_VALUE_KEYS = {"text", "source_lang", "target_lang"}
+
+
+class SequenceToSequence(nn.Module):
+    """The decoder of a pretrained model as a network of the autoregressive family.
+
+    The condition's tokens are what the encoder makes of the source (B, M, D); its vector is the ids
+    that the decoder begins with (B, P), the last of which may name a language.
+
+    Args:
+        model: A transformers model for sequence-to-sequence language modelling.
+        targets: Its ids as targets.
+        num_begin: P.
+        context: Most tokens that the decoder reads; None for any number.
+    """
+
+    causal = True
+
+    def __init__(
+        self, model: nn.Module, targets: Targets, *, num_begin: int, context: int | None
+    ) -> None:
+        super().__init__()
+        self.model, self.targets, self.context = model, targets, context
+        self.vocabulary = self.num_outputs = targets.count
+        width = model.get_encoder().config.get_text_config().hidden_size
+        self.condition = ConditionSpec(token_dim=width, vector_dim=num_begin)
+
+    def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
+        """Ids (B, L) to log-probabilities of what follows each (B, L, V)."""
+        return self.extend(ids_BL, c, self.cache())
+
+    def cache(self) -> ReadCache:
+        """An empty cache, for `extend`."""
+        return ReadCache()
+
+    def extend(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
+        """Log-probabilities (B, L, V) after the ids (B, L) that follow those the cache has seen.
+
+        Args:
+            ids_BL: Ids that come next. The very first is read as those the decoder begins with.
+            c: The condition, the same in every call.
+            cache: From `cache`, or from the call before. It takes these ids up.
+        """
+        from transformers.modeling_outputs import BaseModelOutput
+
+        length = ids_BL.shape[1]
+        own_BL = self.targets.own(ids_BL if cache.seen else ids_BL[:, 1:])
+        if not cache.seen:
+            own_BL = torch.cat((c.vector, own_BL), dim=1)
+        cache.append(torch.ones_like(own_BL, dtype=torch.bool))
+        found = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=c.tokens),
+            attention_mask=c.mask.long(),
+            decoder_input_ids=own_BL,
+            past_key_values=cache.inner,
+            use_cache=True,
+        )
+        cache.inner = found.past_key_values
+        cache.length += length
+        return self.targets.log_probs(found.logits[:, -length:])
+
+    def room(self, c: Condition) -> Tensor | None:
+        """How many tokens of the decoder's context there are (B,)."""
+        if self.context is None:
+            return None
+        return torch.full((c.batch,), self.context - c.vector.shape[1], device=c.tokens.device)
+
+
+class Sources(Encoder):
+    """Source texts as what a pretrained encoder makes of them.
+
+    A value is a text, or {"text": ..., "target_lang": ..., "source_lang": ...} for a model of many
+    languages, by the codes of its own tokenizer. None is an error: such a model always has a
+    source. A text that is too long is refused, never cut.
+
+    Args:
+        encoder: The model's encoder.
+        tokenizer: Its tokenizer.
+        begin: Ids that the decoder begins with if no language is asked for.
+        languages: The id of each language that the decoder may begin with, if there are several.
+        max_tokens: Longest source; None for any.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        tokenizer: Any,
+        *,
+        begin: Sequence[int],
+        languages: Mapping[str, int],
+        max_tokens: int | None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.tokenizer = encoder, tokenizer
+        self.begin, self.languages = tuple(begin), dict(languages)
+        self.max_tokens = max_tokens
+
+    @property
+    def spec(self) -> ConditionSpec:
+        width = self.encoder.config.get_text_config().hidden_size
+        return ConditionSpec(token_dim=width, vector_dim=len(self.begin))
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        """Texts to ids (B, M), mask (B, M), begin (B, P) and given (B,)."""
+        rows, begins = zip(*map(self._read, values), strict=True)
+        ids = torch.full((len(rows), max(map(len, rows))), self.tokenizer.pad_token_id or 0)
+        mask = torch.zeros_like(ids, dtype=torch.bool)
+        for row, there, own in zip(ids, mask, rows, strict=True):
+            row[: len(own)], there[: len(own)] = torch.tensor(own), True
+        return {
+            "ids": ids,
+            "mask": mask,
+            "begin": torch.tensor(begins),
+            "given": torch.ones(len(rows), dtype=torch.bool),
+        }
+
+    def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
+        device = next(self.encoder.parameters()).device
+        ids, mask, begin = (tensors[name].to(device) for name in ("ids", "mask", "begin"))
+        states = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return Condition(len(ids), states, mask, begin)
+
+    def _read(self, value: Any) -> tuple[list[int], tuple[int, ...]]:
+        if value is None:
+            raise ValueError("This model makes a text of a text. Give one, not None.")
+        asked = {"text": value} if isinstance(value, str) else value
+        if not isinstance(asked, Mapping) or "text" not in asked or set(asked) - _VALUE_KEYS:
+            raise TypeError(
+                'Expected a text, or {"text": ..., "target_lang": ..., "source_lang": ...}; got '
+                f"{value!r:.80}."
+            )
+        text = asked["text"]
+        if not isinstance(text, str):
+            raise TypeError(f"Expected a text (str), got {type(text).__name__}: {text!r:.60}.")
+        if not text.strip():
+            raise ValueError("The text is empty. Say something.")
+        ids = self._tokens(text, asked.get("source_lang"))
+        if self.max_tokens is not None and len(ids) > self.max_tokens:
+            raise ValueError(
+                f"Expected a text of at most {self.max_tokens} tokens, got {len(ids)}: "
+                f"{text[:40]!r}... The model reads no more; nothing is cut. Give it in parts."
+            )
+        return ids, self._begin(asked.get("target_lang"))
+
+    def _tokens(self, text: str, language: str | None) -> list[int]:
+        if language is None:
+            return self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        self._checked(language)
+        before = self.tokenizer.src_lang
+        try:
+            self.tokenizer.src_lang = language
+            return self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        finally:
+            self.tokenizer.src_lang = before
+
+    def _begin(self, language: str | None) -> tuple[int, ...]:
+        if language is None:
+            return self.begin
+        return (*self.begin[:-1], self.languages[self._checked(language)])
+
+    def _checked(self, language: Any) -> str:
+        if not self.languages:
+            raise ValueError(
+                "This model is of one pair of languages, or is told in its text which one to "
+                "write; leave source_lang and target_lang out."
+            )
+        if language not in self.languages:
+            raise ValueError(
+                f"{language!r} is no language of this model. "
+                f"{close_names(str(language), self.languages)}"
+            )
+        return language

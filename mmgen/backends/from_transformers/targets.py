@@ -1,0 +1,77 @@
+"""The words of a pretrained model as the targets of a token family, and what it keeps of them.
+
+Shape letters: B batch, L tokens, W words of the model, V targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ReadCache", "Targets"]
+
+
+class Targets(nn.Module):
+    """All ids but those that end a text, in order, and then the end.
+
+    Args:
+        num_words: W, number of logits of the model.
+        ends: Ids that end a text; their probabilities are added up.
+    """
+
+    def __init__(self, num_words: int, ends: Sequence[int]) -> None:
+        super().__init__()
+        ending = torch.zeros(num_words, dtype=torch.bool)
+        ending[list(ends)] = True
+        self.register_buffer("content", (~ending).nonzero()[:, 0], persistent=False)
+        self.register_buffer("ends", ending.nonzero()[:, 0], persistent=False)
+
+    @property
+    def count(self) -> int:
+        """V, the end among them."""
+        return len(self.content) + 1
+
+    def own(self, ids_BL: Tensor) -> Tensor:
+        """The model's own ids of content."""
+        return self.content[ids_BL]
+
+    def places(self, own_ids: Sequence[int]) -> list[int]:
+        """Which content some of the model's own ids are; those that are none are left out."""
+        wanted = torch.tensor(list(own_ids), dtype=torch.long, device=self.content.device)
+        return torch.isin(self.content, wanted).nonzero()[:, 0].tolist()
+
+    def log_probs(self, logits_BLW: Tensor) -> Tensor:
+        """Logits of words to log-probabilities of targets (B, L, V), float32."""
+        log_p = logits_BLW.float().log_softmax(-1)
+        end = log_p[..., self.ends].logsumexp(-1, keepdim=True)
+        return torch.cat((log_p[..., self.content], end), dim=-1)
+
+
+class ReadCache:
+    """Keys and values that a transformers model keeps, and what its sequences have of padding."""
+
+    def __init__(self) -> None:
+        self.inner: Any = None
+        self.mask_BL: Tensor | None = None
+        self.length = 0
+
+    @property
+    def seen(self) -> int:
+        """Tokens that the model has read, prompts and padding among them."""
+        return 0 if self.mask_BL is None else self.mask_BL.shape[1]
+
+    def append(self, mask_BL: Tensor) -> Tensor:
+        """Note which of the next tokens are there. Returns the mask of all."""
+        seen = () if self.mask_BL is None else (self.mask_BL,)
+        self.mask_BL = torch.cat((*seen, mask_BL), dim=1)
+        return self.mask_BL
+
+    def select(self, index: Tensor) -> None:
+        """Keep the rows of the batch that `index` (M,) names, in its order; one may come twice."""
+        if self.mask_BL is not None:
+            index = index.to(self.mask_BL.device)
+            self.mask_BL = self.mask_BL[index]
+            self.inner.reorder_cache(index)

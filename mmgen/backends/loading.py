@@ -1,0 +1,50 @@
+"""From a name to the parts of a pipeline, whatever library made the checkpoint."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_diffusers.loading import load as from_diffusers
+from mmgen.backends.from_transformers.loading import load as from_transformers
+from mmgen.backends.recognition import recognise
+from mmgen.backends.recognition.verbs import VERBS
+from mmgen.core.errors import LoadError
+
+__all__ = ["load"]
+
+_LOADERS = {"transformers": from_transformers, "diffusers": from_diffusers}
+
+
+def load(
+    name: str | os.PathLike[str], place: Place, *, dtype: torch.dtype = torch.float32
+) -> Foreign:
+    """Recognise a checkpoint and load it.
+
+    Args:
+        name: Folder or Hub id.
+        place: Where it is beside that.
+        dtype: Precision of the weights.
+
+    Raises:
+        UnknownNameError: If the architecture is none that is known.
+        LoadError: If the task is not supported, files are missing or broken, weights are in
+            formats that can run code alone, or it needs code of its own.
+    """
+    found = recognise(name, **place.as_dict())
+    if (found.library, found.task) not in VERBS:
+        tasks = ", ".join(f"{task} of {library}" for library, task in VERBS)
+        raise LoadError(
+            f"{found.source} is {found.architecture} of {found.library}, for {found.task}: "
+            f"{found.distribution}. Such checkpoints are recognised, but not loaded yet; these "
+            f"are: {tasks}."
+        )
+    if found.weights == "pickle only":
+        raise LoadError(
+            f"{found.source} has weights in pickles alone, which can run code when they are "
+            "opened. Ask whoever made it for safetensors, or convert it where you trust it: "
+            f"{found.library} loads it and save_pretrained writes safetensors."
+        )
+    return _LOADERS[found.library](found, place, dtype)

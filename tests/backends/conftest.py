@@ -1,0 +1,180 @@
+"""Tiny checkpoints of transformers with random weights, saved as the library saves them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import sentencepiece
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MarianConfig,
+    MarianMTModel,
+    MarianTokenizer,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5Tokenizer,
+)
+
+CORPUS = [
+    f"A {c} cat sat on the {p}, number {i}."
+    for i in range(9)
+    for c in ("Red", "blue")
+    for p in ("left", "right")
+]
+CHAT = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+MIDDLE = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
+
+
+def byte_tokenizer(*special: str, chat: bool = False) -> PreTrainedTokenizerFast:
+    """Merges of bytes, as those of GPT-2, that end and begin with one token."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<|end|>", *special],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(CORPUS, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        bos_token="<|end|>",
+        eos_token="<|end|>",
+        model_max_length=48,
+        **({"chat_template": CHAT} if chat else {}),
+    )
+
+
+def _sharpen(model: torch.nn.Module, std: float = 0.5) -> torch.nn.Module:
+    """Weights so large that the likeliest token depends on all that came before."""
+    generator = torch.Generator().manual_seed(0)
+    embeddings = model.get_input_embeddings().weight
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            own = 0.02 if parameter is embeddings else std
+            parameter.data = torch.randn(parameter.shape, generator=generator) * own
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpt2")
+    tokenizer = byte_tokenizer(*MIDDLE)
+    # More rows than words, as many checkpoints have.
+    config = GPT2Config(
+        vocab_size=len(tokenizer) + 5,
+        n_positions=48,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    _sharpen(GPT2LMHeadModel(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("llama")
+    tokenizer = byte_tokenizer("<|user|>", "<|assistant|>", "<|system|>", chat=True)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=0,
+        eos_token_id=[0, 2],
+    )
+    _sharpen(LlamaForCausalLM(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def pieces(folder: Path, name: str, **ids: int) -> Path:
+    """A sentencepiece model trained on the corpus."""
+    (folder / "corpus.txt").write_text("\n".join(CORPUS), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "corpus.txt"),
+        model_prefix=str(folder / name),
+        vocab_size=70,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **ids,
+    )
+    (folder / "corpus.txt").unlink()
+    (folder / f"{name}.vocab").unlink()
+    return folder / f"{name}.model"
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("t5")
+    pieces(folder, "spiece", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    tokenizer = T5Tokenizer.from_pretrained(folder, extra_ids=0)
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        tie_word_embeddings=False,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    _sharpen(T5ForConditionalGeneration(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("marian")
+    for name in ("source", "target"):
+        pieces(folder, name).rename(folder / f"{name}.spm")
+    words = sentencepiece.SentencePieceProcessor(model_file=str(folder / "source.spm"))
+    own = [words.id_to_piece(i) for i in range(len(words))]
+    own = ["</s>", "<unk>", *[w for w in own if w not in ("<s>", "</s>", "<unk>")], "<pad>"]
+    (folder / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(own)}), "utf-8")
+    tokenizer = MarianTokenizer(
+        str(folder / "source.spm"), str(folder / "target.spm"), str(folder / "vocab.json")
+    )
+    pad = len(own) - 1
+    config = MarianConfig(
+        vocab_size=len(own),
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        max_position_embeddings=64,
+        pad_token_id=pad,
+        eos_token_id=0,
+        decoder_start_token_id=pad,
+        forced_eos_token_id=0,
+    )
+    model = _sharpen(MarianMTModel(config))
+    model.generation_config.bad_words_ids = [[pad]]
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
