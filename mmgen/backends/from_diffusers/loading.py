@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from mmgen.backends.foreign import Foreign, Place
-from mmgen.backends.from_diffusers.given import AsGiven
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
-from mmgen.backends.from_diffusers.values import AnyFilm, AnyImage, AnySound
+from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
+from mmgen.backends.values import AnyFilm, AnyImage, AnySound
 from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmgen.backends.from_diffusers.given import GivenCondition
+from mmgen.backends.called import CalledConditional
+from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, Conditional, Progress
 from mmgen.core.errors import SpecError
@@ -87,7 +88,8 @@ class LibraryPipeline(Model):
         if not isinstance(c, GivenCondition):
             raise SpecError("A diffusers pipeline takes conditions from AsGiven.")
         kind = LibraryPainting if self.mask else LibraryConditional
-        return kind(self, c, {o.name: options.get(o.name, o.default) for o in self._options})
+        chosen = {o.name: options.get(o.name, o.default) for o in self._options}
+        return kind(model=self, spec=self.spec, c=c, options=chosen)
 
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
@@ -112,52 +114,15 @@ class LibraryPipeline(Model):
             self.pipeline.scheduler = own
 
 
-@dataclass(frozen=True)
-class LibraryConditional(Conditional):
-    """P(X | y) by the library's call.
+@dataclass(frozen=True, kw_only=True)
+class LibraryConditional(CalledConditional):
+    """P(X | y) by the call of a diffusers pipeline.
 
     Args:
         model: The pipeline.
-        c: Conditions of a batch of B.
-        options: All options of the call.
-        rows: Most samples of one condition to draw at once.
     """
 
     model: LibraryPipeline
-    c: GivenCondition
-    options: Mapping[str, Any]
-    rows: int = 4
-
-    @property
-    def batch(self) -> int:
-        return self.c.batch
-
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int = 1,
-        generators: Generators | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Latent:
-        own = generators or Generators.from_seed(None, num_samples=num_samples, batch=self.batch)
-        each = own.each()
-        drawn: list[list[Tensor]] = []
-        for b, values in enumerate(self.c.values):
-            # Conditions of several lengths are never padded to one another.
-            mine = [each[n * self.batch + b] for n in range(num_samples)]
-            rows: list[Tensor] = []
-            for start in range(0, num_samples, self.rows):
-                rows += self._call(values, mine[start : start + self.rows])
-                if progress is not None:
-                    progress(b * num_samples + len(rows), self.batch * num_samples)
-            drawn.append(rows)
-        if len({x.shape for rows in drawn for x in rows}) > 1:
-            raise SpecError(
-                "The samples of these conditions differ in size, so they are no batch. Ask for "
-                "them one after another, or give height and width."
-            )
-        return Latent(torch.stack([torch.stack(rows) for rows in drawn], dim=1))
 
     def _call(
         self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
@@ -181,7 +146,7 @@ class LibraryConditional(Conditional):
         return [_value(x, model.spec) for x in _first(found)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LibraryPainting(LibraryConditional, Completable):
     """P(X | y, known part of X), for a pipeline that paints into an image.
 
@@ -214,8 +179,8 @@ class LibraryPainting(LibraryConditional, Completable):
         held = replace(self, c=GivenCondition(self.batch, values=values))
         size = {"height": self.known[0].shape[2], "width": self.known[0].shape[3]}
         options = {k: size.get(k, v) if v is None else v for k, v in self.options.items()}
-        return LibraryConditional.sample(
-            replace(held, options=options), num_samples, generators, progress=progress
+        return super(LibraryPainting, replace(held, options=options)).sample(
+            num_samples, generators, progress=progress
         )
 
 

@@ -12,10 +12,13 @@ from torch import nn
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
+from mmgen.backends.from_transformers.speech import OPTIONS, SpeechModel
 from mmgen.backends.from_transformers.targets import Targets
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
 from mmgen.backends.from_transformers.tokenizers import first_line, load_tokenizer
+from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
+from mmgen.backends.values import AnySound
 from mmgen.core.errors import LoadError
 from mmgen.families.autoregressive import Autoregressive
 from mmgen.families.autoregressive.warping import Warping
@@ -32,6 +35,8 @@ _CONTEXTS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
 def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """The parts of a checkpoint, by its task."""
+    if found.x == "audio":
+        return _speech(found, place, dtype)
     causal = found.task == "text-generation"
     return (_language_model if causal else _sequence_to_sequence)(found, place, dtype)
 
@@ -75,6 +80,25 @@ def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -
     return _foreign(found, encoder, network, tokenizer, as_target=True)
 
 
+def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(sound | text) of a speech or music model."""
+    if found.architecture not in OPTIONS:
+        raise LoadError(
+            f"{found.source} is of {found.architecture}, which is recognised, but not loaded yet. "
+            f"Of models that make sounds, these are: {', '.join(OPTIONS)}."
+        )
+    model = _model(found.architecture, found, place, dtype)
+    reader = _reader(found, place)
+    codec = AnySound(model.config.sampling_rate)
+    encoder = AsGiven(("text",), required=("text",))
+
+    def save(folder: Path) -> None:
+        model.save_pretrained(folder)
+        reader.save_pretrained(folder)
+
+    return Foreign(encoder, SpeechModel(model, reader, spec=codec.spec), codec, found, save)
+
+
 def _foreign(
     found: Recognised,
     encoder: Prompts | Sources,
@@ -113,17 +137,15 @@ def _foreign(
     return Foreign(encoder, family, codec, found, save)
 
 
-def _loaded(
-    auto: str, found: Recognised, place: Place, dtype: torch.dtype
-) -> tuple[nn.Module, Any]:
+def _model(kind: str, found: Recognised, place: Place, dtype: torch.dtype) -> nn.Module:
+    """The model of a checkpoint, by a class of transformers."""
     import transformers
     from safetensors import SafetensorError
 
-    where = {**place.as_dict(), "revision": found.revision or place.revision}
     try:
-        model, report = getattr(transformers, auto).from_pretrained(
+        model, report = getattr(transformers, kind).from_pretrained(
             found.source,
-            **where,
+            **_where(found, place),
             trust_remote_code=False,
             use_safetensors=True,
             dtype=dtype,
@@ -140,8 +162,39 @@ def _loaded(
             f"{found.source} lacks weights of its {found.architecture}: {', '.join(missing[:3])} "
             f"and {max(0, len(missing) - 3)} more. Get the files again."
         )
+    return model.eval()
+
+
+def _where(found: Recognised, place: Place) -> dict[str, Any]:
+    return {**place.as_dict(), "revision": found.revision or place.revision}
+
+
+def _reader(found: Recognised, place: Place) -> Any:
+    """The processor of a checkpoint, or its tokenizer if it has no processor."""
+    from transformers import AutoProcessor
+
+    try:
+        return AutoProcessor.from_pretrained(
+            found.source, **_where(found, place), trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise LoadError(
+            f"Could not load what reads texts for {found.source}: {first_line(error)} Get its "
+            "processor or tokenizer files, too."
+        ) from None
+
+
+def _loaded(
+    auto: str, found: Recognised, place: Place, dtype: torch.dtype
+) -> tuple[nn.Module, Any]:
+    """A language model and its tokenizer."""
+    model = _model(auto, found, place, dtype)
     tokenizer = load_tokenizer(
-        found.source, "", hint="the folder of a whole checkpoint", trust_remote_code=False, **where
+        found.source,
+        "",
+        hint="the folder of a whole checkpoint",
+        trust_remote_code=False,
+        **_where(found, place),
     )
     words = model.get_output_embeddings().weight.shape[0]
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -155,7 +208,7 @@ def _loaded(
             f"The tokenizer of {found.source} has {len(tokenizer)} tokens, its weights have "
             f"{words}. They do not belong together."
         )
-    return model.eval(), tokenizer
+    return model, tokenizer
 
 
 def _targets(model: nn.Module, found: Recognised) -> Targets:

@@ -12,6 +12,8 @@ VERBS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "text-generation"): _TOKENS,
     ("transformers", "translation"): _TOKENS,
     ("transformers", "text2text-generation"): _TOKENS,
+    ("transformers", "text-to-speech"): ("sample",),
+    ("transformers", "text-to-audio"): ("sample",),
     ("diffusers", "text-to-image"): ("sample",),
     ("diffusers", "image-to-image"): ("sample",),
     ("diffusers", "inpainting"): ("known",),

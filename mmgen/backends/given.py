@@ -1,4 +1,4 @@
-"""Conditions that go to a diffusers pipeline as they are: it encodes them itself."""
+"""Conditions that go to a library as they are: it encodes them itself."""
 
 from __future__ import annotations
 

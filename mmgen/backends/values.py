@@ -1,6 +1,6 @@
-"""Images, films and sounds of any size, as diffusers pipelines give them.
+"""Images, films and sounds of any size, as the calls of libraries give them.
 
-Their latent is the value itself, in [-1, 1]: what a pipeline does inside is its own affair.
+Their latent is the value itself, in [-1, 1]: what a library does inside is its own affair.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmgen.core.codec import Codec
 from mmgen.core.errors import SpecError
@@ -140,24 +141,28 @@ class AnySound(Codec):
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         if not all(isinstance(v, Audio) and v.sampling_rate == self.sampling_rate for v in values):
             raise TypeError(f"Expected sounds (Audio) of {self.sampling_rate} samples/s.")
-        return {"samples": torch.stack([torch.from_numpy(v.samples).mT for v in values])}
+        rows = [torch.from_numpy(v.samples).mT for v in values]
+        lengths = torch.tensor([len(row) for row in rows])
+        return {"samples": pad_sequence(rows, batch_first=True), "lengths": lengths}
 
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
     ) -> Latent:
-        return Latent(tensors["samples"])
+        return Latent(tensors["samples"], tensors["lengths"])
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
-        return {"samples": self.signal(latent).clamp(-1, 1)}
+        return {"samples": self.signal(latent).clamp(-1, 1), "lengths": latent.lengths}
 
     def signal(self, latent: Latent) -> Tensor:
-        """Samples (B, N, channels), not clipped."""
+        """Samples (B, N, channels), not clipped, zero beyond the lengths."""
         return latent.z.float()
 
     def present(self, tensors: Mapping[str, Tensor]) -> list[Audio]:
         samples = tensors["samples"].mT.cpu().numpy()
+        lengths = tensors["lengths"].tolist()
         return [
-            Audio(np.ascontiguousarray(s, dtype=np.float32), self.sampling_rate) for s in samples
+            Audio(np.ascontiguousarray(x[:, :n], dtype=np.float32), self.sampling_rate)
+            for x, n in zip(samples, lengths, strict=True)
         ]
 
 

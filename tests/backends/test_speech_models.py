@@ -1,0 +1,167 @@
+"""Pretrained speech models behind mmgen's door say what the library's own calls say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from backends.conftest import pieces
+from transformers import (
+    EncodecConfig,
+    EncodecFeatureExtractor,
+    GenerationConfig,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
+    MusicgenProcessor,
+    T5Config,
+    T5Tokenizer,
+    VitsConfig,
+    VitsModel,
+    VitsTokenizer,
+)
+
+from mmgen import Pipeline
+from mmgen.core.errors import LoadError
+
+# The vocoder of VITS uses what torch has replaced.
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+
+SHORT, LONG = "a cat", "a red cat sat on the left of a blue square"
+
+
+@pytest.fixture(scope="module")
+def vits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vits")
+    words = {c: i for i, c in enumerate("_ abcdefghijklmnopqrstuvwxyz'-")}
+    (folder / "vocab.json").write_text(json.dumps(words), "utf-8")
+    VitsTokenizer(
+        str(folder / "vocab.json"), pad_token="_", unk_token="_", phonemize=False, is_uroman=False
+    ).save_pretrained(folder)
+    config = VitsConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        ffn_dim=32,
+        flow_size=16,
+        spectrogram_bins=17,
+        upsample_initial_channel=32,
+        upsample_rates=[4, 4],
+        upsample_kernel_sizes=[8, 8],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3]],
+        posterior_encoder_num_wavenet_layers=2,
+        prior_encoder_num_flows=2,
+        prior_encoder_num_wavenet_layers=2,
+        duration_predictor_num_flows=2,
+        depth_separable_num_layers=2,
+        duration_predictor_filter_channels=16,
+        sampling_rate=16000,
+    )
+    torch.manual_seed(0)
+    VitsModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def musicgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("musicgen")
+    pieces(folder, "spiece", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    tokenizer = T5Tokenizer.from_pretrained(folder, extra_ids=0)
+    config = MusicgenConfig(
+        text_encoder=T5Config(
+            vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2
+        ).to_dict(),
+        audio_encoder=EncodecConfig(
+            target_bandwidths=[5.0],
+            sampling_rate=1000,
+            num_filters=4,
+            hidden_size=8,
+            upsampling_ratios=[2, 2],
+            codebook_size=32,
+            codebook_dim=8,
+            num_lstm_layers=1,
+        ).to_dict(),
+        decoder=MusicgenDecoderConfig(
+            vocab_size=32,
+            num_codebooks=2,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            ffn_dim=32,
+            pad_token_id=32,
+            bos_token_id=32,
+        ).to_dict(),
+    )
+    torch.manual_seed(0)
+    model = MusicgenForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(
+        max_length=30, decoder_start_token_id=32, pad_token_id=32, bos_token_id=32
+    )
+    model.save_pretrained(folder)
+    feature_extractor = EncodecFeatureExtractor(sampling_rate=1000)
+    MusicgenProcessor(feature_extractor, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def test_music_is_that_of_the_library(musicgen: Path) -> None:
+    found = Pipeline.from_pretrained(musicgen)(["A Red cat", "blue"], seed=[3, 4])
+    model = MusicgenForConditionalGeneration.from_pretrained(musicgen)
+    processor = MusicgenProcessor.from_pretrained(musicgen)
+    before = torch.get_rng_state()
+    torch.manual_seed(3)
+    with torch.no_grad():
+        expected = model.generate(
+            **processor(text="A Red cat", return_tensors="pt"), do_sample=True, guidance_scale=3.0
+        )
+    torch.set_rng_state(before)
+    np.testing.assert_allclose(found[0].samples, expected[0].numpy().clip(-1, 1), atol=1e-6)
+    assert found[0].sampling_rate == 1000 and found[0].samples.shape[1] > 0
+
+
+def test_a_sound_is_that_of_the_library(vits: Path) -> None:
+    pipe = Pipeline.from_pretrained(vits)
+    before = torch.get_rng_state()
+    found = pipe(LONG, seed=3, speaking_rate=0.5)
+    assert torch.equal(torch.get_rng_state(), before)
+    model, tokenizer = VitsModel.from_pretrained(vits), VitsTokenizer.from_pretrained(vits)
+    model.speaking_rate = 0.5
+    torch.manual_seed(3)
+    with torch.no_grad():
+        expected = model(**tokenizer(LONG, return_tensors="pt")).waveform
+    torch.set_rng_state(before)
+    np.testing.assert_allclose(found.samples, expected.numpy().clip(-1, 1), atol=1e-6)
+    assert found.sampling_rate == 16000
+    # What is set for a call is not kept.
+    assert pipe.model.model.speaking_rate == 1.0
+
+
+def test_each_of_a_batch_has_its_own_length_and_seed(vits: Path) -> None:
+    pipe = Pipeline.from_pretrained(vits)
+    together = pipe([SHORT, LONG], seed=[1, 2])
+    alone = [pipe(SHORT, seed=1), pipe(LONG, seed=2)]
+    for one, other in zip(together, alone, strict=True):
+        assert np.array_equal(one.samples, other.samples)
+    assert together[0].samples.shape[1] < together[1].samples.shape[1]
+    again = pipe(SHORT, seed=1, num_samples=2)
+    assert np.array_equal(again[0].samples, alone[0].samples)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [("", ValueError, "empty"), (None, ValueError, "missing"), (7, TypeError, "Expected a text")],
+)
+def test_bad_texts(vits: Path, value: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Pipeline.from_pretrained(vits)(value)
+
+
+def test_a_class_that_is_not_loaded_is_named(tmp_path: Path) -> None:
+    content = {"architectures": ["CsmForConditionalGeneration"], "model_type": "csm"}
+    (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(LoadError, match=r"Csm.*not loaded yet.*VitsModel"):
+        Pipeline.from_pretrained(tmp_path)
