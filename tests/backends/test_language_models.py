@@ -125,6 +125,20 @@ def test_a_stream_ends_as_the_sample_does(gpt2: Path) -> None:
     assert len(grown) > 2
 
 
+def test_a_sample_ends_after_a_stop(gpt2: Path) -> None:
+    pipe = Pipeline.from_pretrained(gpt2)
+    whole = pipe(PROMPTS, seed=3, max_new_tokens=16)
+    stop = whole[0][4:6]
+    cut = pipe(PROMPTS, seed=3, max_new_tokens=16, stop=["never written", stop])
+    assert stop in cut[0] and len(cut[0]) < len(whole[0])
+    for one, other in zip(cut, whole, strict=True):
+        assert other.startswith(one)
+        assert stop in one or one == other
+    for bad in ([""], [], 7, ["a", 7]):
+        with pytest.raises((TypeError, ValueError), match="stop is a text"):
+            pipe("A", stop=bad)
+
+
 def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None:
     pipe = Pipeline.from_pretrained(folder)
     pipe.save_pretrained(tmp_path / "saved")

@@ -14,13 +14,13 @@ from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
 from mmgen.backends.from_transformers.speech import OPTIONS, SpeechModel
 from mmgen.backends.from_transformers.targets import Targets
+from mmgen.backends.from_transformers.text_model import TextModel
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
 from mmgen.backends.from_transformers.tokenizers import first_line, load_tokenizer
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnySound
 from mmgen.core.errors import LoadError
-from mmgen.families.autoregressive import Autoregressive
 from mmgen.families.autoregressive.warping import Warping
 
 __all__ = ["load"]
@@ -122,9 +122,9 @@ def _foreign(
     # A length limit from the days when it counted the prompt says nothing of an answer's.
     limit = generation.max_new_tokens or (None if as_target else _NEW_TOKENS)
     limit = limit and min(limit, codec.max_length)
-    family = Autoregressive(
+    family = TextModel(
         network,
-        spec=codec.spec,
+        codec,
         warping=warping,
         max_new_tokens=limit,
         excluded=network.targets.places(_unwanted(generation)),

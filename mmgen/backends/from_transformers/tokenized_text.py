@@ -113,17 +113,18 @@ class TokenizedText(Codec):
         return from_latent(latent)
 
     def present(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        return [self.text_of(row) for row in unpad(tensors)]
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of tokens of the codec."""
+        own = [self.token_ids[i] for i in ids]
         # Weights may have rows for ids that the tokenizer has no word for.
         known = len(self.tokenizer)
-        rows = [[self.token_ids[i] for i in row] for row in unpad(tensors)]
-        return [
-            self.tokenizer.decode(
-                [own for own in row if own < known],
-                skip_special_tokens=True,
-                clean_up_tokenization_spaces=False,
-            )
-            for row in rows
-        ]
+        return self.tokenizer.decode(
+            [i for i in own if i < known],
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
 
     def assets(self) -> dict[str, bytes]:
         return tokenizer_files(self.tokenizer)

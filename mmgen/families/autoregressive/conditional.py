@@ -17,7 +17,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.parts import OnStep, in_parts
 from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.beam import beam_search
-from mmgen.families.autoregressive.decoding import Decoder, Prefix, grow
+from mmgen.families.autoregressive.decoding import Decoder, Halts, Prefix, grow
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import CausalNetwork, token_losses
 
@@ -62,6 +62,7 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
         room: Most tokens of each that the network can read (B,); None for any number.
         excluded: Tokens that are neither drawn nor searched. `log_prob` is about the model that
             gives them some probability.
+        halts: Whether a sample ends with the tokens it has, though the model did not end it.
         rows: Most sequences to work on at once.
     """
 
@@ -74,6 +75,7 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
     prefix: Prefix
     room: Tensor | None = None
     excluded: tuple[int, ...] = ()
+    halts: Halts | None = None
     rows: int = 64
 
     @property
@@ -141,6 +143,7 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
             excluded=self.excluded,
             warping=self.warping,
             generators=generators,
+            halts=self.halts,
         )
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,10 @@ from mmgen.core.rng import Generators
 from mmgen.families.autoregressive.warping import Warping, draw
 from mmgen.nn.tokens import CausalNetwork
 
-__all__ = ["Decoder", "Prefix", "grow"]
+__all__ = ["Decoder", "Halts", "Prefix", "grow"]
+
+Halts = Callable[[list[int]], bool]
+"""Whether a sample ends with the tokens it has."""
 
 # Uniform numbers are drawn for so many places at a time, so that a sample is the beginning of the
 # one that the same generator gives when more tokens are allowed.
@@ -121,6 +124,7 @@ def grow(
     excluded: Sequence[int] = (),
     warping: Warping,
     generators: Generators,
+    halts: Halts | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw R sequences, token by token.
 
@@ -132,6 +136,7 @@ def grow(
         excluded: Tokens that are never drawn.
         warping: Changes to the logits.
         generators: Shape (1, R). Place n of row i takes the n-th number of generator i.
+        halts: Whether a sequence ends with the tokens it has; None for never.
 
     Yields:
         After each step ids (R, L), of no meaning beyond the lengths, and those lengths (R,). They
@@ -166,4 +171,7 @@ def grow(
         ids[rows, n] = torch.where(stays, drawn, 0)
         lengths[rows] += stays
         done[rows] = ~stays | (lengths[rows] >= limits[rows])
+        if halts is not None:
+            for row in rows[~done[rows] & (n >= counts[rows])].tolist():
+                done[row] = halts(ids[row, : n + 1].tolist())
         yield ids, lengths

@@ -155,7 +155,6 @@ class Autoregressive(Model):
 
     def forward(self, c: Condition, **options: Any) -> AutoregressiveConditional:
         settings = resolve_options(self.options(), options)
-        most = settings.pop("max_new_tokens", None)
         weight = next(self.network.parameters())
         c = c.to(weight.device, weight.dtype)
         return AutoregressiveConditional(
@@ -163,8 +162,8 @@ class Autoregressive(Model):
             unguided=self.network,
             c=c,
             alphabet=self.alphabet,
-            warping=Warping(**settings),
-            max_new_tokens=most,
+            warping=Warping(**{name: settings[name] for name in Warping.__dataclass_fields__}),
+            max_new_tokens=settings.get("max_new_tokens"),
             prefix=Prefix.none(c.batch, self.alphabet, weight.device),
             room=self.network.room(c),
             excluded=self.excluded,
