@@ -147,12 +147,16 @@ class MelTransform(nn.Module):
 
     def log_mel(self, magnitude_BTK: Tensor) -> Tensor:
         """Magnitudes (B, T, fft / 2 + 1) to log-mel frames (B, T, F)."""
-        return (magnitude_BTK @ self.filters.float()).clamp(min=self.spec.floor).log()
+        # Whatever precision a training asks for, frames and sounds keep theirs.
+        with torch.autocast(magnitude_BTK.device.type, enabled=False):
+            mel = magnitude_BTK.float() @ self.filters.float()
+        return mel.clamp(min=self.spec.floor).log()
 
     def magnitude(self, frames_BTF: Tensor) -> Tensor:
         """Log-mel frames (B, T, F) to magnitudes (B, T, fft / 2 + 1), bands smoothly joined."""
+        with torch.autocast(frames_BTF.device.type, enabled=False):
+            mel = frames_BTF.float().exp() @ self.spread.float()
         # No signal in [-1, 1] has more than the sum of the window at any frequency.
-        mel = frames_BTF.float().exp() @ self.spread.float()
         return mel.clamp(self.spec.floor, float(self.window.sum()))
 
     def spectrum(self, x_BN: Tensor) -> Tensor:
