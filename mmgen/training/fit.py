@@ -29,7 +29,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, IterableDataset
 
 from mmgen.core.errors import MissingDependency
-from mmgen.core.model import Model
 from mmgen.modalities import modality
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.ema import WeightAverage
@@ -55,8 +54,9 @@ def fit(
     """Train a pipeline on pairs (y, x). The same call goes on where a run stopped.
 
     Args:
-        pipe: What to train, in place; also an `Autoencoding`, for a codec of latents. If it has no
-            vocabularies and statistics yet, they are taken from the first pairs.
+        pipe: What to train, in place; also an `Autoencoding`, for a codec of latents, or a
+            `Vocoding`. If it has no vocabularies and statistics yet, they are taken from the first
+            pairs.
         pairs: What to learn.
         output: Folder of checkpoints, log and overviews of samples.
         preview: Conditions to draw samples for at intervals, if it is a pipeline.
@@ -123,7 +123,7 @@ class _Run:
     ) -> None:
         self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
         self.preview = list(preview)
-        self.phases = _phases(pipe)
+        self.phases: tuple[str | None, ...] = pipe.phases or (None,)
         output.mkdir(parents=True, exist_ok=True)
         # Accelerate keeps the precision of the first run of a process; this may be another.
         AcceleratorState._reset_state()
@@ -142,7 +142,7 @@ class _Run:
         self._fit_statistics()
         step = _Step(pipe)
         self.step, *self.optimizers = self.accelerator.prepare(
-            step, *_optimizers(step, settings, self.accelerator.mixed_precision)
+            step, *_optimizers(pipe, step, settings, self.accelerator.mixed_precision)
         )
         self.bare = self.accelerator.unwrap_model(self.step)
         self.average = WeightAverage(self.bare, decay=settings.ema)
@@ -291,20 +291,14 @@ class _Run:
         )
 
 
-def _phases(pipe: Trainable) -> tuple[str | None, ...]:
-    models = [part for part in pipe.parts.values() if isinstance(part, Model)]
-    return models[0].phases or (None,) if models else (None,)
-
-
 def _optimizers(
-    step: _Step, settings: TrainSettings, precision: str
+    pipe: Trainable, step: _Step, settings: TrainSettings, precision: str
 ) -> list[torch.optim.Optimizer]:
-    models = [part for part in step.parts.values() if isinstance(part, Model)]
-    if not models or not models[0].phases:
+    if not pipe.phases:
         return [_optimizer(step, step.parameters(), settings, precision)]
-    shares = [list(models[0].phase_parameters(phase)) for phase in models[0].phases]
-    in_model = {id(p) for p in models[0].parameters()}
-    shares[-1] += [p for p in step.parameters() if id(p) not in in_model]
+    shares = [list(pipe.phase_parameters(phase)) for phase in pipe.phases]
+    placed = {id(p) for share in shares for p in share}
+    shares[-1] += [p for p in step.parameters() if id(p) not in placed]
     return [_optimizer(step, share, settings, precision, momentum=0.0) for share in shares]
 
 
