@@ -20,6 +20,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities import image as images
 from mmgen.modalities.audio.value import Audio
+from mmgen.modalities.image.files import load_batch
 from mmgen.modalities.video.value import Video
 
 __all__ = ["AnyFilm", "AnyImage", "AnySound"]
@@ -30,12 +31,22 @@ _MOST_SAMPLES = 2**28
 
 
 class AnyImage(Codec):
-    """z = 2 p - 1 for pixels p in [0, 1], (3, H, W). Levels are rounded as diffusers rounds."""
+    """z = 2 p - 1 for pixels p in [0, 1], (3, H, W). Levels are rounded as diffusers rounds.
+
+    Args:
+        size: Side of the images, if a model has one of its own; None for any size.
+    """
 
     elementwise = True
 
+    def __init__(self, size: int | None = None) -> None:
+        super().__init__()
+        self.size = size
+
     @property
     def spec(self) -> Spec:
+        if self.size is not None:
+            return Spec("image", "continuous", (3, self.size, self.size), low=-1.0, high=1.0)
         shape = (3, "H", "W")
         return Spec("image", "continuous", shape, low=-1.0, high=1.0, max_length=_MOST_SIDE)
 
@@ -45,6 +56,8 @@ class AnyImage(Codec):
         return cls()
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        if self.size is not None:
+            return {"pixels": load_batch(values, size=self.size)}
         rows = [images.load(v) for v in values]
         if any(row.shape != rows[0].shape for row in rows):
             sizes = sorted({f"{row.shape[2]}x{row.shape[1]}" for row in rows})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmgen.core.errors import SpecError
 from mmgen.operators.operator import Operator
@@ -71,7 +72,8 @@ class Linearised:
 
     def __init__(self, measurement: Measurement, z: Tensor) -> None:
         self._operator, self._signal = measurement.operator, measurement.signal
-        with torch.enable_grad():
+        # The second derivative of fused attention is not there.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             self._z = z.detach().requires_grad_()
             self._x = self._z * 1 if self._signal is None else self._signal(self._z)
             # J^T u is linear in u, and its derivative by u in a direction v is J v.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sentencepiece
 import torch
+from backends.tiny_diffusers import BUILT
+from backends.tiny_tokenizers import CORPUS, pieces
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GPT2Config,
@@ -23,12 +26,6 @@ from transformers import (
     T5Tokenizer,
 )
 
-CORPUS = [
-    f"A {c} cat sat on the {p}, number {i}."
-    for i in range(9)
-    for c in ("Red", "blue")
-    for p in ("left", "right")
-]
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -107,22 +104,6 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pieces(folder: Path, name: str, **ids: int) -> Path:
-    """A sentencepiece model trained on the corpus."""
-    (folder / "corpus.txt").write_text("\n".join(CORPUS), encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "corpus.txt"),
-        model_prefix=str(folder / name),
-        vocab_size=70,
-        hard_vocab_limit=False,
-        minloglevel=2,
-        **ids,
-    )
-    (folder / "corpus.txt").unlink()
-    (folder / f"{name}.vocab").unlink()
-    return folder / f"{name}.model"
-
-
 @pytest.fixture(scope="session")
 def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("t5")
@@ -177,4 +158,18 @@ def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.generation_config.bad_words_ids = [[pad]]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny checkpoint, made when it is first asked for."""
+    root = tmp_path_factory.mktemp("diffusers")
+
+    def folder(name: str) -> Path:
+        if not (root / name).is_dir():
+            torch.manual_seed(0)
+            BUILT[name](root / f"{name}_parts").save_pretrained(root / name)
+        return root / name
+
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from backends.conftest import pieces
+from backends.tiny_tokenizers import pieces
 from transformers import (
     EncodecConfig,
     EncodecFeatureExtractor,

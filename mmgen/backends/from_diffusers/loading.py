@@ -9,6 +9,9 @@ from typing import Any
 import torch
 
 from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
+from mmgen.backends.from_diffusers.denoisers import DENOISERS
+from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
@@ -54,17 +57,37 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         tokenizers=[v for k, v in loaded.components.items() if k.startswith("tokenizer") and v],
         max_tokens=limit.default if limit is not None else None,
     )
-    codec = _codec(found.x, loaded)
-    if painting:
-        arguments = {**arguments, "image": "image", "mask": mask}
-    model = LibraryPipeline(
-        loaded, spec=codec.spec, arguments=arguments, mask=mask if painting else None
-    )
+    denoised = _denoised(found, loaded)
+    codec = denoised or _codec(found.x, loaded)
+    model: LibraryPipeline
+    if denoised:
+        denoiser = DENOISERS[found.architecture](loaded)
+        model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, arguments=arguments)
+    else:
+        if painting:
+            arguments = {**arguments, "image": "image", "mask": mask}
+        model = LibraryPipeline(
+            loaded, spec=codec.spec, arguments=arguments, mask=mask if painting else None
+        )
 
     def save(folder: Path) -> None:
         loaded.save_pretrained(folder)
 
     return Foreign(encoder, model, codec, found, save)
+
+
+def _denoised(found: Recognised, loaded: Any) -> Codec | None:
+    """The codec of a pipeline whose network the diffusion family knows how to ask."""
+    network = getattr(loaded, "unet", None) or getattr(loaded, "transformer", None)
+    config = getattr(network, "config", {})
+    size, channels = config.get("sample_size"), config.get("in_channels")
+    plain = isinstance(size, int) and channels == config.get("out_channels")
+    if found.architecture not in DENOISERS or not plain:
+        return None
+    vae = getattr(loaded, "vae", None)
+    if vae is not None:
+        return autoencoder_kl(vae, size=size * 2 ** (len(vae.config.block_out_channels) - 1))
+    return AnyImage(size) if channels == 3 else None
 
 
 def _codec(x: str, loaded: Any) -> Codec:

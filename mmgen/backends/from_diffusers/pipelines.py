@@ -66,14 +66,22 @@ class LibraryPipeline(Model):
         spec: Of what it gives: images, films or sounds.
         arguments: What the call of the pipeline names each part of the condition.
         mask: What the call names the mask, for a pipeline that paints into an image.
+        output: "np" for values as they are shown, "latent" for what the network denoises.
     """
 
     condition = ConditionSpec()
 
     def __init__(
-        self, pipeline: Any, *, spec: Spec, arguments: Mapping[str, str], mask: str | None = None
+        self,
+        pipeline: Any,
+        *,
+        spec: Spec,
+        arguments: Mapping[str, str],
+        mask: str | None = None,
+        output: str = "np",
     ) -> None:
         super().__init__()
+        self.output = output
         self.pipeline, self.spec = pipeline, spec
         self.arguments, self.mask = dict(arguments), mask
         self.networks = nn.ModuleDict(
@@ -140,9 +148,11 @@ class LibraryConditional(CalledConditional):
         if not given:
             given = {"batch_size": count}
         known = inspect.signature(model.pipeline.__call__).parameters
-        shown = {"output_type": "np"} if "output_type" in known else {}
+        shown = {"output_type": model.output} if "output_type" in known else {}
         with model.scheduled(self.options.get("scheduler")):
             found = model.pipeline(**given, **settings, **shown, generator=list(generators))
+        if model.output == "latent":
+            return list(_first(found).float().cpu())
         return [_value(x, model.spec) for x in _first(found)]
 
 

@@ -1,0 +1,81 @@
+"""Diffusers pipelines that are diffusion models to mmgen, too: drawn by them, scored by us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from mmgen.backends.called import CalledConditional
+from mmgen.backends.from_diffusers.denoisers import LibraryDenoiser
+from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
+from mmgen.core.condition import Condition
+from mmgen.core.conditional import Conditional, Progress
+from mmgen.core.latent import Latent
+from mmgen.core.options import Option
+from mmgen.core.rng import Generators
+from mmgen.core.spec import Spec
+from mmgen.families.diffusion import Diffusion
+from mmgen.families.diffusion.conditional import DiffusionConditional
+
+__all__ = ["CalledDiffusion", "LibraryDiffusion"]
+
+_OWN = ("likelihood", "num_probes", "num_bound_draws")
+
+
+class LibraryDiffusion(LibraryPipeline):
+    """A pipeline whose samples are the library's own, and whose other answers are the family's.
+
+    `log_prob`, known parts and measurements are about the model without guidance.
+
+    Args:
+        pipeline: A loaded diffusers pipeline.
+        spec: Of what its network denoises.
+        denoiser: That network.
+        arguments: What the call of the pipeline names each part of the condition.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        *,
+        spec: Spec,
+        denoiser: LibraryDenoiser,
+        arguments: Mapping[str, str],
+    ) -> None:
+        output = "np" if getattr(pipeline, "vae", None) is None else "latent"
+        super().__init__(pipeline, spec=spec, arguments=arguments, output=output)
+        self.family = Diffusion(denoiser, spec=spec, path=denoiser.path, target="data")
+
+    def options(self) -> tuple[Option, ...]:
+        own = tuple(o for o in self.family.options() if o.name in _OWN)
+        return (*super().options(), *own)
+
+    def forward(self, c: Condition, **options: Any) -> Conditional:
+        asked = {name: options.pop(name) for name in _OWN if name in options}
+        called = super().forward(c, **options)
+        asked["num_inference_steps"] = called.options["num_inference_steps"]
+        own = self.family(c, **asked)
+        return CalledDiffusion(
+            **{field.name: getattr(own, field.name) for field in fields(own)}, called=called
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalledDiffusion(DiffusionConditional):
+    """P(Z | y) of a denoiser, drawn by the call of its library.
+
+    Args:
+        called: The same, by that call.
+    """
+
+    called: CalledConditional
+
+    def sample(
+        self,
+        num_samples: int = 1,
+        generators: Generators | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Latent:
+        return self.called.sample(num_samples, generators, progress=progress)

@@ -1,0 +1,284 @@
+"""Tiny pipelines of diffusers with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from backends.tiny_tokenizers import CORPUS, pieces
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+    UMT5Config,
+    UMT5EncoderModel,
+)
+
+__all__ = ["BUILT"]
+
+
+def _clip_tokenizer(folder: Path) -> CLIPTokenizer:
+    inner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.train_from_iterator(
+        CORPUS,
+        trainers.BpeTrainer(
+            vocab_size=400,
+            end_of_word_suffix="</w>",
+            special_tokens=["<|startoftext|>", "<|endoftext|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    folder.mkdir(parents=True)
+    inner.model.save(str(folder))
+    return CLIPTokenizer(
+        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=77
+    )
+
+
+def _clip(tokenizer: CLIPTokenizer, kind: type = CLIPTextModel) -> torch.nn.Module:
+    return kind(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=37,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            projection_dim=32,
+            max_position_embeddings=77,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def _t5(folder: Path, kind: type = T5EncoderModel, config: type = T5Config) -> tuple[Any, Any]:
+    folder.mkdir(parents=True)
+    pieces(folder, "spiece", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    tokenizer = T5Tokenizer.from_pretrained(folder, extra_ids=0, model_max_length=32)
+    sizes = {"d_model": 32, "d_ff": 37, "d_kv": 8, "num_layers": 2, "num_heads": 4}
+    return tokenizer, kind(config(vocab_size=len(tokenizer), **sizes))
+
+
+def _unet(channels: int = 4) -> torch.nn.Module:
+    return diffusers.UNet2DConditionModel(
+        sample_size=8,
+        in_channels=channels,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        norm_num_groups=8,
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+
+
+def _vae(**sizes: Any) -> torch.nn.Module:
+    return diffusers.AutoencoderKL(
+        block_out_channels=(16, 32),
+        latent_channels=4,
+        norm_num_groups=8,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        **sizes,
+    )
+
+
+def _stable_diffusion(folder: Path, kind: str, channels: int = 4) -> Any:
+    tokenizer = _clip_tokenizer(folder / "tokenizer_parts")
+    return getattr(diffusers, kind)(
+        vae=_vae(),
+        text_encoder=_clip(tokenizer),
+        tokenizer=tokenizer,
+        unet=_unet(channels),
+        scheduler=diffusers.DDIMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            clip_sample=False,
+            steps_offset=1,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _sd3(folder: Path) -> Any:
+    tokenizer = _clip_tokenizer(folder / "clip")
+    t5_tokenizer, t5_model = _t5(folder / "t5")
+    transformer = diffusers.SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=1,
+        in_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        caption_projection_dim=32,
+        joint_attention_dim=32,
+        pooled_projection_dim=64,
+        out_channels=4,
+    )
+    return diffusers.StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(shift_factor=0.0609, scaling_factor=1.5035),
+        text_encoder=_clip(tokenizer, CLIPTextModelWithProjection),
+        tokenizer=tokenizer,
+        text_encoder_2=_clip(tokenizer, CLIPTextModelWithProjection),
+        tokenizer_2=tokenizer,
+        text_encoder_3=t5_model,
+        tokenizer_3=t5_tokenizer,
+    )
+
+
+def _flux(folder: Path) -> Any:
+    tokenizer = _clip_tokenizer(folder / "clip")
+    t5_tokenizer, t5_model = _t5(folder / "t5")
+    transformer = diffusers.FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=[4, 4, 8],
+    )
+    return diffusers.FluxPipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(shift_factor=0.0609, scaling_factor=1.5035),
+        text_encoder=_clip(tokenizer),
+        tokenizer=tokenizer,
+        text_encoder_2=t5_model,
+        tokenizer_2=t5_tokenizer,
+    )
+
+
+def _ddpm(folder: Path) -> Any:
+    unet = diffusers.UNet2DModel(
+        sample_size=8,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )
+    return diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler(num_train_timesteps=20))
+
+
+def _dit(folder: Path) -> Any:
+    transformer = diffusers.DiTTransformer2DModel(
+        sample_size=8,
+        num_layers=1,
+        patch_size=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        in_channels=4,
+        out_channels=8,
+        attention_bias=True,
+        activation_fn="gelu-approximate",
+        num_embeds_ada_norm=10,
+        norm_type="ada_norm_zero",
+        norm_elementwise_affine=False,
+    )
+    return diffusers.DiTPipeline(transformer, _vae(), diffusers.DDIMScheduler())
+
+
+def _wan(folder: Path) -> Any:
+    tokenizer, encoder = _t5(folder / "t5", UMT5EncoderModel, UMT5Config)
+    vae = diffusers.AutoencoderKLWan(
+        base_dim=3,
+        z_dim=16,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+    )
+    transformer = diffusers.WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=16,
+        out_channels=16,
+        text_dim=32,
+        freq_dim=256,
+        ffn_dim=32,
+        num_layers=1,
+        cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=32,
+    )
+    return diffusers.WanPipeline(
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        vae=vae,
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+    )
+
+
+def _stable_audio(folder: Path) -> Any:
+    from diffusers.pipelines.stable_audio import StableAudioProjectionModel
+
+    tokenizer, encoder = _t5(folder / "t5")
+    transformer = diffusers.StableAudioDiTModel(
+        sample_size=4,
+        in_channels=3,
+        num_layers=1,
+        attention_head_dim=4,
+        num_key_value_attention_heads=2,
+        out_channels=3,
+        cross_attention_dim=4,
+        time_proj_dim=8,
+        global_states_input_dim=8,
+        cross_attention_input_dim=4,
+    )
+    vae = diffusers.AutoencoderOobleck(
+        encoder_hidden_size=6,
+        downsampling_ratios=[1, 2],
+        decoder_channels=3,
+        decoder_input_channels=3,
+        audio_channels=2,
+        channel_multiples=[2, 4],
+        sampling_rate=1000,
+    )
+    return diffusers.StableAudioPipeline(
+        transformer=transformer,
+        scheduler=diffusers.EulerDiscreteScheduler(prediction_type="v_prediction"),
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        projection_model=StableAudioProjectionModel(
+            text_encoder_dim=32, conditioning_dim=4, min_value=0, max_value=32
+        ),
+    )
+
+
+BUILT: dict[str, Callable[[Path], Any]] = {
+    "sd": lambda f: _stable_diffusion(f, "StableDiffusionPipeline"),
+    "sd_image": lambda f: _stable_diffusion(f, "StableDiffusionImg2ImgPipeline"),
+    "sd_paint": lambda f: _stable_diffusion(f, "StableDiffusionInpaintPipeline", 9),
+    "sd_edit": lambda f: _stable_diffusion(f, "StableDiffusionInstructPix2PixPipeline", 8),
+    "sd3": _sd3,
+    "flux": _flux,
+    "ddpm": _ddpm,
+    "dit": _dit,
+    "wan": _wan,
+    "stable_audio": _stable_audio,
+}
