@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,31 @@ from mmgen.operators.adapted import as_operator
 from mmgen.operators.measurement import Measurement
 from mmgen.operators.operator import check_adjoint
 
-__all__ = ["complete", "measure"]
+__all__ = ["complete", "measure", "require_one"]
+
+
+def require_one(
+    part: Mapping[str, Any], measured: Mapping[str, Any], posterior: str | Posterior | None
+) -> None:
+    """Refuse what is known of X in half, or in two ways at once.
+
+    Args:
+        part: The arguments that tell a known part, None where not given.
+        measured: Those that tell a measurement.
+        posterior: How a measurement is used.
+
+    Raises:
+        ValueError: If some of either are given without the others, some of both, or `posterior`
+            without a measurement.
+    """
+    given = [_together(part), _together(measured)]
+    if posterior is not None and not given[1]:
+        raise ValueError("posterior says how a measurement is used; give operator, too.")
+    if all(given):
+        raise ValueError(
+            "Give known and mask, or operator and measurement, not both. A Mask operator "
+            "measures a part of a value."
+        )
 
 
 def complete(
@@ -182,3 +206,15 @@ def _numbers(value: Any) -> Tensor:
             raise TypeError(f"A measurement is an array of numbers, got {array.dtype}.")
         array = torch.as_tensor(array)
     return array.detach().float().cpu()
+
+
+def _together(arguments: Mapping[str, Any]) -> bool:
+    """Whether these are given, all or none of them."""
+    missing = [name for name, value in arguments.items() if value is None]
+    if missing and len(missing) < len(arguments):
+        there = [name for name in arguments if name not in missing]
+        raise ValueError(
+            f"{' and '.join(there)} came without {' and '.join(missing)}. Give "
+            f"{', '.join(arguments)} together, or none of them."
+        )
+    return not missing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,17 +17,16 @@ from mmgen.backends.recognition import is_foreign
 from mmgen.chain import Chain, Stage
 from mmgen.codes import decode, encode
 from mmgen.compose import compose_parts
+from mmgen.conditioning import condition, guidance_options
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec
-from mmgen.core.composite import CompositeEncoder
-from mmgen.core.condition import Condition
 from mmgen.core.conditional import Progress
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
 from mmgen.distribution import MAX_SAMPLES, Distribution
-from mmgen.given import complete, measure
+from mmgen.given import complete, measure, require_one
 from mmgen.guidance.posterior import Posterior
 
 __all__ = ["COMPOSED", "MAX_SAMPLES", "Distribution", "Pipeline"]
@@ -107,26 +105,8 @@ class Pipeline:
 
     def options(self) -> tuple[Option, ...]:
         """What `given` and a call take, with defaults and one line each."""
-        options = (*self.encoder.options(), *self.model.options(), *self.codec.options())
-        if self.model.uses_null:
-            negative = Option(
-                "negative_prompt",
-                None,
-                "What guidance leads away from.",
-                optional=True,
-                kind=object,
-            )
-            options = (*options, negative)
-        if self.model.uses_null and isinstance(self.encoder, CompositeEncoder):
-            weights = Option(
-                "weights",
-                None,
-                "How much parts of a condition count in guidance, {part: factor}; 1 if not named.",
-                optional=True,
-                kind=dict,
-            )
-            options = (*options, weights)
-        return options
+        own = (*self.encoder.options(), *self.model.options(), *self.codec.options())
+        return (*own, *guidance_options(self.encoder)) if self.model.uses_null else own
 
     def given(
         self,
@@ -165,31 +145,18 @@ class Pipeline:
                 given in part, or is not finite.
             SpecError: If what is known does not fit X, or the family has no way to use it.
         """
-        together = {"operator": operator, "measurement": measurement, "noise": noise}
-        _require_together(known=known, mask=mask)
-        _require_together(**together)
-        if posterior is not None and operator is None:
-            raise ValueError("posterior says how a measurement is used; give operator, too.")
-        if known is not None and operator is not None:
-            raise ValueError(
-                "Give known and mask, or operator and measurement, not both. A Mask operator "
-                "measures a part of a value."
-            )
+        require_one(
+            {"known": known, "mask": mask},
+            {"operator": operator, "measurement": measurement, "noise": noise},
+            posterior,
+        )
         single = not isinstance(y, (list, tuple))
         conditions = [y] if single else list(y)
         if not conditions:
             raise ValueError("Expected at least one condition, got an empty list.")
         settings = resolve_options(self.options(), options)
-        self.encoder.check(conditions, **{o.name: settings[o.name] for o in self.encoder.options()})
-        negative = settings.get("negative_prompt")
-        if negative is not None:
-            own = {o.name: settings[o.name] for o in self.encoder.options()}
-            self.encoder.check([negative], **own)
         with torch.no_grad():
-            c = self._encode(conditions)
-            if self.model.uses_null:
-                c = c.with_null(self._encode([negative] * len(conditions)))
-                c = c.with_weighted(self._weighted(conditions, settings.get("weights")))
+            c = condition(self.encoder, self.model, conditions, settings)
             own = {o.name: settings[o.name] for o in self.model.options()}
             conditional = self.model(c, **own)
         if known is not None:
@@ -417,33 +384,4 @@ class Pipeline:
             )
         return hub.write_folder(
             Path(folder), self.parts, recipe=self.recipe, choices=self.choices, card=self.card
-        )
-
-    def _weighted(
-        self, conditions: Sequence[Any], weights: Mapping[str, Any] | None
-    ) -> list[tuple[float, Condition]]:
-        """(w, c without a part) for each part whose weight is not 1."""
-        found = []
-        for part, weight in (weights or {}).items():
-            rows = self.encoder.without(conditions, part)
-            number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-            if not number or not 0 <= weight < math.inf:
-                raise ValueError(f"A weight is a number from 0 up; {part!r} came with {weight!r}.")
-            if weight != 1:
-                found.append((float(weight), self._encode(rows)))
-        return found
-
-    def _encode(self, conditions: Sequence[Any]) -> Condition:
-        return self.encoder.encode(self.encoder.prepare(conditions)).to(
-            self.device, next(self.model.parameters()).dtype
-        )
-
-
-def _require_together(**given: Any) -> None:
-    missing = [name for name, value in given.items() if value is None]
-    if missing and len(missing) < len(given):
-        there = [name for name in given if name not in missing]
-        raise ValueError(
-            f"{' and '.join(there)} came without {' and '.join(missing)}. Give "
-            f"{', '.join(given)} together, or none of them."
         )

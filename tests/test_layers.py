@@ -20,6 +20,7 @@ ROWS = {
     "chain": 4,
     "codes": 4,
     "compose": 4,
+    "conditioning": 4,
     "distribution": 4,
     "given": 4,
     "hub": 4,

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from mmgen.conditioning import condition
 from mmgen.core.errors import OptionError, UnknownNameError
+from mmgen.core.options import resolve_options
 from mmgen.core.rng import Generators
 from mmgen.guidance.contrast import Contrast
 from mmgen.pipeline import Pipeline
@@ -49,8 +51,8 @@ FAMILIES = [("image", "diffusion"), ("text", "autoregressive"), ("text", "masked
 
 def test_the_combination_is_that_of_the_formula() -> None:
     pipe = _pipe("image", "diffusion")
-    c = pipe._encode([Y]).with_null(pipe._encode([None]))
-    c = c.with_weighted(pipe._weighted([Y], {"label": 3.0, "properties": 0.5}))
+    settings = resolve_options(pipe.options(), {"weights": {"label": 3.0, "properties": 0.5}})
+    c = condition(pipe.encoder, pipe.model, [Y], settings)
     x = torch.randn(4, 5)
     combined, given = Contrast(2.0).combine(x, c)
     wanted = x[1] + 2 * (x[0] - x[1]) + 2 * 2 * (x[0] - x[2]) + 2 * -0.5 * (x[0] - x[3])
