@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmgen.core.errors import SpecError
+from mmgen.core.fitted import Fitted
 from mmgen.core.latent import Latent
 from mmgen.core.options import Option
 from mmgen.core.spec import Spec
@@ -17,12 +18,8 @@ from mmgen.core.spec import Spec
 __all__ = ["Codec", "Lossless"]
 
 
-class Codec(nn.Module, ABC):
-    """Takes values of X to latents and back: z = encode(prepare(x)), x = present(decode(z)).
-
-    A codec with statistics keeps them in buffers that are NaN until `fit` or loading sets them;
-    they are saved with the weights and required to load.
-    """
+class Codec(Fitted):
+    """Takes values of X to latents and back: z = encode(prepare(x)), x = present(decode(z))."""
 
     @property
     @abstractmethod
@@ -134,28 +131,6 @@ class Codec(nn.Module, ABC):
     def options(self) -> tuple[Option, ...]:
         """What decoding can be asked for."""
         return ()
-
-    @property
-    def fitted(self) -> bool:
-        """Whether it has what `fit` takes: no buffer is NaN.
-
-        A codec that keeps what it takes elsewhere than in buffers says so here itself.
-        """
-        return not any(b.isnan().any() for b in self.buffers() if b.is_floating_point())
-
-    def fit(self, values: Sequence[Any]) -> None:
-        """Take the statistics that the codec needs from examples of X."""
-
-    def assets(self) -> dict[str, bytes]:
-        """Files other than weights that the part needs, by name (a vocabulary, say)."""
-        return {}
-
-    def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        """Take back what `assets` gave.
-
-        Raises:
-            LoadError: If a needed file is not among them, or does not hold what it should.
-        """
 
 
 class Lossless(Codec):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmgen.core.condition import Condition
+from mmgen.core.fitted import Fitted
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec
 
 __all__ = ["Encoder"]
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(Fitted):
     """Encodes a condition: c = encode(prepare(y)).
 
     None is a value of every encoder and means "not given". Prepared tensors hold a boolean entry
@@ -62,28 +63,6 @@ class Encoder(nn.Module, ABC):
         Args:
             values: Conditions of a call.
             options: Those that `options` lists, all of them.
-        """
-
-    @property
-    def fitted(self) -> bool:
-        """Whether it has what `fit` takes: no buffer is NaN.
-
-        An encoder that keeps what it takes elsewhere than in buffers says so here itself.
-        """
-        return not any(b.isnan().any() for b in self.buffers() if b.is_floating_point())
-
-    def fit(self, values: Sequence[Any]) -> None:
-        """Take what the encoder needs from examples of Y (a vocabulary, statistics)."""
-
-    def assets(self) -> dict[str, bytes]:
-        """Files other than weights that the part needs, by name (a tokenizer, say)."""
-        return {}
-
-    def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        """Take back what `assets` gave.
-
-        Raises:
-            LoadError: If a needed file is not among them, or does not hold what it should.
         """
 
     def drop(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError, SpecError
+from mmgen.core.fitted import take_asset
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities.audio.files import load_batch
@@ -143,10 +144,9 @@ class LogMel(Codec):
         return {_DEFINITION: json.dumps(self.mel.as_dict(), indent=1).encode()}
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        if _DEFINITION not in assets:
-            raise LoadError(f"LogMel needs {_DEFINITION}, which is missing. Save it again.")
+        data = take_asset(assets, _DEFINITION, by="LogMel")
         try:
-            saved = MelSpec(**json.loads(assets[_DEFINITION]))
+            saved = MelSpec(**json.loads(data))
         except (ValueError, TypeError) as error:
             raise LoadError(f"{_DEFINITION} defines no mel spectrogram: {error}") from None
         if saved != self.mel:

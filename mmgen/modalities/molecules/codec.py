@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmgen.core.codec import Lossless
 from mmgen.core.errors import LoadError
+from mmgen.core.fitted import take_asset
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities.molecules.notation import SMILES, Notation
@@ -109,9 +110,8 @@ class MoleculeTokens(Lossless):
         return {} if self.vocabulary is None else {_SYMBOLS: self.vocabulary.to_bytes()}
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        if _SYMBOLS not in assets:
-            raise LoadError(f"MoleculeTokens needs {_SYMBOLS}, which is missing. Save it again.")
-        self.vocabulary = Vocabulary.from_bytes(assets[_SYMBOLS], capacity=self.capacity)
+        data = take_asset(assets, _SYMBOLS, by="MoleculeTokens")
+        self.vocabulary = Vocabulary.from_bytes(data, capacity=self.capacity)
 
     def _symbols(self, value: Any) -> list[str]:
         return self.notation.split(self.notation.write(canonical(value)))

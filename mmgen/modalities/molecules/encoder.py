@@ -10,6 +10,7 @@ from torch import Tensor
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError
+from mmgen.core.fitted import take_asset
 from mmgen.core.spec import ConditionSpec
 from mmgen.modalities.molecules.smiles import BASIS, split_smiles
 from mmgen.modalities.molecules.structure import canonical
@@ -85,9 +86,8 @@ class MoleculeEncoder(Encoder):
         return {} if self.vocabulary is None else {_SYMBOLS: self.vocabulary.to_bytes()}
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        if _SYMBOLS not in assets:
-            raise LoadError(f"The molecule encoder needs {_SYMBOLS}, which is missing.")
-        self.vocabulary = Vocabulary.from_bytes(assets[_SYMBOLS], capacity=self.capacity)
+        data = take_asset(assets, _SYMBOLS, by="The molecule encoder")
+        self.vocabulary = Vocabulary.from_bytes(data, capacity=self.capacity)
 
     def _ids(self, value: Any) -> list[int]:
         symbols = split_smiles(canonical(value))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError, close_names
+from mmgen.core.fitted import take_asset
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec
 from mmgen.modalities.text.tokenizer import Tokenizer, words_of
@@ -145,16 +146,16 @@ class TextEncoder(Encoder):
         return {_TOKENIZER: self.tokenizer.proto, _WORDS: "\n".join(sorted(self.words)).encode()}
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        for name in (_TOKENIZER, _WORDS):
-            if name not in assets:
-                raise LoadError(f"The text encoder needs {name}, which is missing.")
-        self.tokenizer = Tokenizer(assets[_TOKENIZER])
+        tokenizer, words = (
+            take_asset(assets, name, by="The text encoder") for name in (_TOKENIZER, _WORDS)
+        )
+        self.tokenizer = Tokenizer(tokenizer)
         if self.tokenizer.vocabulary > self.vocabulary:
             raise LoadError(
                 f"{_TOKENIZER} has {self.tokenizer.vocabulary} subwords, the weights have "
                 f"{self.vocabulary}. They do not belong together."
             )
-        self.words = frozenset(assets[_WORDS].decode().split("\n"))
+        self.words = frozenset(words.decode().split("\n"))
 
 
 def _check_text(value: Any) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmgen.core.codec import Lossless
 from mmgen.core.errors import LoadError
+from mmgen.core.fitted import take_asset
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities.text.byte_text import utf8
@@ -95,9 +96,7 @@ class SubwordText(Lossless):
         return {} if self.merges is None else {_MERGES: self.merges.proto}
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        if _MERGES not in assets:
-            raise LoadError(f"SubwordText needs {_MERGES}, which is missing. Save it again.")
-        merges = ByteMerges(assets[_MERGES])
+        merges = ByteMerges(take_asset(assets, _MERGES, by="SubwordText"))
         if merges.vocabulary > self.vocabulary:
             raise LoadError(
                 f"{_MERGES} has {merges.vocabulary} subwords, the codec holds {self.vocabulary}. "
