@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmgen.operators.operator import Operator
 from mmgen.operators.radon import spread_angles
-from mmgen.operators.rays import Rays
+from mmgen.operators.rays import Rays, read_scan
 
 __all__ = ["FanBeam"]
 
@@ -42,29 +42,20 @@ class FanBeam(Operator):
         source_distance: float = 4.0,
         detector_distance: float = 2.0,
     ) -> None:
-        num_detectors = size if num_detectors is None else num_detectors
-        angles = torch.as_tensor(angles, dtype=torch.float64)
-        if size < 1 or num_detectors < 1 or angles.ndim != 1 or not len(angles):
-            raise ValueError(
-                "FanBeam needs a size and a number of detectors from 1 on and a list of angles, "
-                f"got {size}, {num_detectors} and {tuple(angles.shape)}."
-            )
+        angles, centres = read_scan(size, angles, num_detectors, by="FanBeam")
         if not source_distance > math.sqrt(2) or not detector_distance >= 0:
             raise ValueError(
                 "The source stands outside of the image, beyond sqrt(2), and the detector not on "
                 f"its side; got distances {source_distance} and {detector_distance}."
             )
-        self.sinogram = (len(angles), num_detectors)
-        bins = (torch.arange(num_detectors, dtype=torch.float64) + 0.5) / num_detectors
         # Where the tangents from the source to the circle of radius sqrt(2) meet the detector.
         reach = (source_distance + detector_distance) * math.sqrt(2)
         reach /= math.sqrt(source_distance**2 - 2)
         across = torch.stack((angles.cos(), angles.sin()), dim=1)[:, None]
         ahead = torch.stack((-angles.sin(), angles.cos()), dim=1)[:, None]
-        source = (-source_distance * ahead).expand(-1, num_detectors, -1)
-        detector = detector_distance * ahead + ((2 * bins - 1) * reach)[:, None] * across
-        points, directions = source.flatten(0, 1), (detector - source).flatten(0, 1)
-        self._rays = Rays(points, directions, size=size)
+        detector = detector_distance * ahead + (centres * reach)[:, None] * across
+        source = (-source_distance * ahead).expand_as(detector)
+        self._rays = Rays(source, detector - source, size=size)
 
     @classmethod
     def debug(cls) -> FanBeam:
@@ -72,7 +63,7 @@ class FanBeam(Operator):
         return cls(8, angles=spread_angles(6, over=2 * math.pi))
 
     def apply(self, x: Tensor) -> Tensor:
-        return self._rays.project(x).unflatten(-1, self.sinogram)
+        return self._rays.project(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self._rays.spread(y.flatten(-2))
+        return self._rays.spread(y)

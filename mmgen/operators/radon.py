@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmgen.operators.operator import Operator
-from mmgen.operators.rays import Rays
+from mmgen.operators.rays import Rays, read_scan
 
 __all__ = ["Radon", "spread_angles"]
 
@@ -31,20 +31,12 @@ class Radon(Operator):
     """
 
     def __init__(self, size: int, *, angles: Tensor, num_detectors: int | None = None) -> None:
-        num_detectors = size if num_detectors is None else num_detectors
-        angles = torch.as_tensor(angles, dtype=torch.float64)
-        if size < 1 or num_detectors < 1 or angles.ndim != 1 or not len(angles):
-            raise ValueError(
-                "Radon needs a size and a number of detectors from 1 on and a list of angles, got "
-                f"{size}, {num_detectors} and {tuple(angles.shape)}."
-            )
-        self.sinogram = (len(angles), num_detectors)
-        bins = (torch.arange(num_detectors, dtype=torch.float64) + 0.5) / num_detectors
-        offset = ((2 * bins - 1) * math.sqrt(2))[:, None]
+        angles, centres = read_scan(size, angles, num_detectors, by="Radon")
+        offset = (centres * math.sqrt(2))[:, None]
         normal = torch.stack((angles.cos(), angles.sin()), dim=1)[:, None]
         along = torch.stack((-angles.sin(), angles.cos()), dim=1)[:, None]
-        points = (offset * normal).flatten(0, 1)
-        self._rays = Rays(points, along.expand(-1, num_detectors, -1).flatten(0, 1), size=size)
+        points = offset * normal
+        self._rays = Rays(points, along.expand_as(points), size=size)
 
     @classmethod
     def debug(cls) -> Radon:
@@ -52,10 +44,10 @@ class Radon(Operator):
         return cls(8, angles=spread_angles(5))
 
     def apply(self, x: Tensor) -> Tensor:
-        return self._rays.project(x).unflatten(-1, self.sinogram)
+        return self._rays.project(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self._rays.spread(y.flatten(-2))
+        return self._rays.spread(y)
 
 
 def spread_angles(num_angles: int, *, over: float = math.pi) -> Tensor:

@@ -16,37 +16,64 @@ from torch import Tensor
 
 from mmgen.core.errors import SpecError
 
-__all__ = ["Rays"]
+__all__ = ["Rays", "read_scan"]
+
+
+def read_scan(
+    size: int, angles: Tensor, num_detectors: int | None, *, by: str
+) -> tuple[Tensor, Tensor]:
+    """Angles (angles,), and the centres of the bins of detectors (detectors,) over [-1, 1].
+
+    Args:
+        size: S, side of the images in pixels.
+        angles: In rad (angles,).
+        num_detectors: S if None.
+        by: The operator, for the message.
+
+    Raises:
+        ValueError: If a size is below 1, or there are no angles.
+    """
+    num_detectors = size if num_detectors is None else num_detectors
+    angles = torch.as_tensor(angles, dtype=torch.float64)
+    if size < 1 or num_detectors < 1 or angles.ndim != 1 or not len(angles):
+        raise ValueError(
+            f"{by} needs a size and a number of detectors from 1 on and a list of angles, got "
+            f"{size}, {num_detectors} and {tuple(angles.shape)}."
+        )
+    bins = (torch.arange(num_detectors, dtype=torch.float64) + 0.5) / num_detectors
+    return angles, 2 * bins - 1
 
 
 class Rays:
     """The matrix P of line integrals along rays, on images of side S.
 
     Args:
-        points: A point on each ray (R, 2), x and y.
-        directions: Its direction (R, 2), not zero.
+        points: A point on each ray (*rays, 2), x and y.
+        directions: Its direction (*rays, 2), not zero.
         size: S.
     """
 
     def __init__(self, points: Tensor, directions: Tensor, *, size: int) -> None:
-        self.size, self.num_rays = size, len(points)
-        index, weights = _joseph(points.double(), directions.double(), size)
-        shape = (len(points), size * size)
+        self.size, self.rays = size, points.shape[:-1]
+        flat = (x.double().reshape(-1, 2) for x in (points, directions))
+        index, weights = _joseph(*flat, size)
+        shape = (self.rays.numel(), size * size)
         self._forward = _sparse(index, weights, shape)
         self._backward = _sparse(index.flip(0), weights, shape[::-1])
 
     def project(self, x: Tensor) -> Tensor:
-        """Images (..., S, S) to integrals (..., R)."""
+        """Images (..., S, S) to integrals (..., *rays)."""
         if x.ndim < 3 or x.shape[-2:] != (self.size, self.size):
             raise SpecError(
                 f"These rays cross images (..., {self.size}, {self.size}), got "
                 f"{tuple(x.shape[1:])}. Build the operator with the size of the images."
             )
-        return _product(self._forward, x.flatten(-2))
+        return _product(self._forward, x.flatten(-2)).unflatten(-1, self.rays)
 
     def spread(self, y: Tensor) -> Tensor:
-        """Integrals (..., R) to images (..., S, S), by the transpose."""
-        return _product(self._backward, y).unflatten(-1, (self.size, self.size))
+        """Integrals (..., *rays) to images (..., S, S), by the transpose."""
+        rows = y.flatten(-len(self.rays))
+        return _product(self._backward, rows).unflatten(-1, (self.size, self.size))
 
 
 def _sparse(index: Tensor, weights: Tensor, shape: tuple[int, int]) -> Tensor:
