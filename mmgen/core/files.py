@@ -13,7 +13,14 @@ from typing import Any
 
 from mmgen.core.errors import LoadError
 
-__all__ = ["check_output", "folder_beside", "read_json", "read_tensors", "write_beside"]
+__all__ = [
+    "check_output",
+    "folder_beside",
+    "read_bytes",
+    "read_json",
+    "read_tensors",
+    "write_beside",
+]
 
 
 def check_output(path: str | os.PathLike[str], suffixes: Sequence[str], *, what: str) -> Path:
@@ -74,6 +81,30 @@ def folder_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def read_bytes(path: str | os.PathLike[str], most: int, *, kind: str = "") -> bytes:
+    """What a file holds.
+
+    Args:
+        path: Of the file.
+        most: Most bytes that are read, whatever the file system says of its size.
+        kind: What it is read as, for the message.
+
+    Raises:
+        ValueError: If it cannot be read, or is larger.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        read_as = f" as {kind}" if kind else ""
+        raise ValueError(f"Could not read {str(path)!r}{read_as}: {error}") from None
+    if len(data) > most:
+        raise ValueError(
+            f"{str(path)!r} is larger than {most} bytes, the most that is read. Split it."
+        )
+    return data
 
 
 def read_json(path: Path) -> dict[str, Any]:

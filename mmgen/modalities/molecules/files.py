@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mmgen.core.files import check_output, write_beside
+from mmgen.core.files import check_output, read_bytes, write_beside
 from mmgen.modalities.molecules.structure import canonical, is_valid, rdkit_chem, to_mol
 
 __all__ = ["MAX_BYTES", "PREVIEW_SUFFIX", "SUFFIXES", "load", "load_many", "save", "save_many"]
@@ -57,7 +57,7 @@ def load_many(path: str | os.PathLike[str]) -> list[str]:
     suffix = Path(path).suffix.lower()
     if suffix not in _READ:
         raise ValueError(f"{str(path)!r} has an ending that is none of {', '.join(_READ)}.")
-    data = _bytes_of(path)
+    data = read_bytes(path, MAX_BYTES)
     found = _from_smi(data, str(path)) if suffix == ".smi" else _from_sdf(data, str(path))
     if not found:
         raise ValueError(f"{str(path)!r} holds no molecule.")
@@ -95,19 +95,6 @@ def save_many(
     write = {".png": _png, ".smi": _smi, ".sdf": _sdf}[path.suffix.lower()]
     write_beside(path, write(list(values), titles))
     return path
-
-
-def _bytes_of(path: str | os.PathLike[str]) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Could not read {str(path)!r}: {error}") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(
-            f"{str(path)!r} is larger than {MAX_BYTES} bytes, the most that is read. Split it."
-        )
-    return data
 
 
 def _from_smi(data: bytes, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmgen.core.files import check_output, write_beside
+from mmgen.core.files import check_output, read_bytes, write_beside
 
 __all__ = ["MAX_BYTES", "PREVIEW_SUFFIX", "SUFFIXES", "load", "save", "save_many"]
 
@@ -24,15 +24,7 @@ def load(path: str | os.PathLike[str]) -> str:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"Expected the path of a text file, got {type(path).__name__}.")
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Could not read {str(path)!r} as a text file: {error}") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(
-            f"{str(path)!r} is larger than {MAX_BYTES} bytes, the most that is read. Split it."
-        )
+    data = read_bytes(path, MAX_BYTES, kind="a text file")
     try:
         return data.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
