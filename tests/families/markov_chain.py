@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from mmgen.core.condition import Condition
 from mmgen.core.latent import Latent
+from mmgen.core.model import Model
 from mmgen.core.spec import Spec
 
 __all__ = [
@@ -14,6 +18,7 @@ __all__ = [
     "chain_spec",
     "chi_square",
     "count_transitions",
+    "train_on_chain",
     "transitions",
 ]
 
@@ -85,3 +90,31 @@ def count_transitions(latent: Latent, y: Tensor) -> Tensor:
         for before, after in zip(tokens, tokens[1:], strict=False):
             counts[own, before, after] += 1
     return counts
+
+
+def train_on_chain(
+    made: Model,
+    given: Callable[[Tensor], Condition],
+    *,
+    batch: int,
+    steps: int,
+    longest: int = LONGEST,
+) -> Model:
+    """A model after so many steps on fresh sequences.
+
+    Args:
+        made: Of sequences of the chain, untrained.
+        given: Conditions y (B,) to what the model sees of them.
+        batch: Sequences of a step.
+        steps: How many.
+        longest: Greatest length.
+    """
+    generator, rate = torch.Generator().manual_seed(0), 1e-2
+    optimizer = torch.optim.Adam(made.parameters(), lr=rate)
+    for step in range(steps):
+        latent, y = chain_pairs(batch, generator, longest)
+        optimizer.zero_grad()
+        made.loss(latent, given(y), generator=generator).mean().backward()
+        optimizer.param_groups[0]["lr"] = rate * min(1, step / 20) * (1 - step / steps)
+        optimizer.step()
+    return made.eval()

@@ -14,8 +14,10 @@ from markov_chain import (
     chain_spec,
     chi_square,
     count_transitions,
+    train_on_chain,
     transitions,
 )
+from token_models import all_ids, as_latent, conditions, either_length, lively, spec_pair
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,42 +26,19 @@ from mmgen.core.errors import OptionError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
-from mmgen.families.autoregressive import Autoregressive, model
+from mmgen.families.autoregressive import Autoregressive
 from mmgen.families.autoregressive.warping import Warping, draw
 
-BOTH = ConditionSpec(token_dim=32, vector_dim=32)
-RAGGED = Spec("text", "tokens", ("L",), vocabulary=3, max_length=4)
-FIXED = Spec("text", "tokens", (4,), vocabulary=3)
+SPECS = RAGGED, FIXED = spec_pair(vocabulary=3, longest=4)
 
 
-def _model(spec: Spec = RAGGED, condition: ConditionSpec = BOTH) -> Autoregressive:
-    """A tiny one whose predictions are far from even."""
-    torch.manual_seed(0)
-    made = Autoregressive.debug(spec=spec, condition=condition)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-        made.network.out.weight.mul_(3)
-    return made.eval()
-
-
-def _condition(batch: int = 3) -> Condition:
-    g = torch.Generator().manual_seed(1)
-    tokens, vector = torch.randn(batch, 4, 32, generator=g), torch.randn(batch, 32, generator=g)
-    return Condition(batch, tokens, torch.arange(4) < torch.arange(batch)[:, None] + 1, vector)
-
-
-def _all_sequences(spec: Spec) -> Latent:
-    longest = spec.max_length or spec.shape[0]
-    lengths = range(longest + 1) if spec.varies else (longest,)
-    rows = [s for n in lengths for s in itertools.product(range(spec.vocabulary), repeat=n)]
-    z = torch.tensor([(*row, *(0,) * (longest - len(row))) for row in rows])
-    return Latent(z, torch.tensor([len(row) for row in rows]) if spec.varies else None)
+def _model(spec: Spec = RAGGED) -> Autoregressive:
+    return lively(Autoregressive, spec, factor=3)
 
 
 def _of_all(made: Autoregressive, c: Condition, spec: Spec) -> tuple[Latent, Tensor]:
     """Every sequence, and log p of each given the one condition."""
-    every = _all_sequences(spec)
+    every = as_latent(all_ids(spec), spec)
     given = made(c.select(torch.zeros(len(every.z), dtype=torch.long)))
     return every, given.log_prob(every).nats
 
@@ -71,16 +50,16 @@ def _row(latent: Latent, i: int) -> list[int]:
 # Densities ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
+@either_length(SPECS)
 def test_probabilities_of_all_sequences_sum_to_one(spec: Spec) -> None:
-    made, c = _model(spec), _condition()
+    made, c = _model(spec), conditions()
     for b in range(2):
         _, nats = _of_all(made, c.select(torch.tensor([b])), spec)
         assert abs(nats.double().exp().sum() - 1) < 1e-5
 
 
 def test_log_prob_is_exact_and_says_so() -> None:
-    made, c = _model(), _condition()
+    made, c = _model(), conditions()
     latent = Latent(
         torch.tensor([[2, 1, 0, 0], [0, 0, 0, 0], [1, 1, 2, 0]]), torch.tensor([2, 0, 4])
     )
@@ -94,29 +73,12 @@ def test_log_prob_is_exact_and_says_so() -> None:
     assert torch.allclose(made.loss(latent, c), -found.nats / 4, atol=1e-5)
 
 
-def test_ragged_log_prob_equals_each_alone() -> None:
-    made, c = _model(), _condition()
-    z, lengths = torch.tensor([[2, 1, 9, -1], [7, 7, 7, 7], [1, 1, 2, 0]]), torch.tensor([2, 0, 4])
-    together = made(c).log_prob(Latent(z, lengths)).nats
-    for i in range(3):
-        alone = Latent(z[i : i + 1, : lengths[i]], lengths[i : i + 1])
-        assert abs(made(c.select(torch.tensor([i]))).log_prob(alone).nats[0] - together[i]) < 1e-5
-
-
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
-def test_gradient_reaches_every_parameter(spec: Spec) -> None:
-    made, c = _model(spec), _condition()
-    lengths = torch.tensor([2, 0, 4]) if spec.varies else None
-    made.loss(Latent(torch.randint(3, (3, 4)), lengths), c).sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
-
-
 # Samples ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
+@either_length(SPECS)
 def test_samples_are_as_frequent_as_their_density_says(spec: Spec) -> None:
-    made, c = _model(spec), _condition(1)
+    made, c = _model(spec), conditions(1)
     every, nats = _of_all(made, c, spec)
     index = {tuple(_row(every, i)): i for i in range(len(every.z))}
     given = dataclasses.replace(made(c), rows=2000)
@@ -142,7 +104,7 @@ def test_each_sample_is_the_same_alone_in_a_batch_and_in_a_stream(
     options: dict[str, float],
 ) -> None:
     spec = Spec("text", "tokens", ("L",), vocabulary=3, max_length=70)
-    made, c = _model(spec), _condition()
+    made, c = _model(spec), conditions()
     with torch.no_grad():
         made.network.out.bias[3] -= 3  # long sequences, so that rows end one after another
     seeds = [[5, 6, 7], [8, 9, 10]]
@@ -166,7 +128,7 @@ def test_each_sample_is_the_same_alone_in_a_batch_and_in_a_stream(
 
 
 def test_fixed_lengths_stream_and_have_no_lengths() -> None:
-    made, c = _model(FIXED), _condition()
+    made, c = _model(FIXED), conditions()
     drawn = made(c).sample(1, Generators([[1, 2, 3]]))
     assert drawn.lengths is None
     assert drawn.z.shape == (1, 3, 4)
@@ -178,7 +140,7 @@ def test_fixed_lengths_stream_and_have_no_lengths() -> None:
 
 
 def test_more_tokens_go_on_with_the_same_sample() -> None:
-    made, c = _model(Spec("text", "tokens", ("L",), vocabulary=3, max_length=20)), _condition()
+    made, c = _model(Spec("text", "tokens", ("L",), vocabulary=3, max_length=20)), conditions()
     seeds = Generators.from_seed(0, num_samples=8, batch=3)
     short = made(c, max_new_tokens=3).sample(8, seeds)
     long = made(c).sample(8, Generators.from_seed(0, num_samples=8, batch=3))
@@ -189,13 +151,13 @@ def test_more_tokens_go_on_with_the_same_sample() -> None:
 
 def test_progress_comes_to_its_end() -> None:
     calls = []
-    _model()(_condition()).sample(30, progress=lambda done, total: calls.append((done, total)))
+    _model()(conditions()).sample(30, progress=lambda done, total: calls.append((done, total)))
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
     assert calls[-1] == (8, 8)
 
 
 def test_bfloat16() -> None:
-    made, c = _model(), _condition()
+    made, c = _model(), conditions()
     latent = Latent(torch.randint(3, (3, 4)), torch.tensor([2, 0, 4]))
     exact = made(c).log_prob(latent).nats
     made = made.to(torch.bfloat16)
@@ -248,7 +210,7 @@ def test_draws_follow_the_probabilities_and_never_what_is_excluded() -> None:
 
 
 def test_greedy_samples_are_the_likeliest_tokens() -> None:
-    made, c = _model(FIXED), _condition()
+    made, c = _model(FIXED), conditions()
     greedy = made(c, temperature=0.0).sample(1).z[0]
     ids = torch.full((3, 1), 3)
     for n in range(4):
@@ -274,15 +236,15 @@ def test_greedy_samples_are_the_likeliest_tokens() -> None:
 )
 def test_bad_options_are_refused(option: dict[str, float], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(option))):
-        _model()(_condition(), **option)
+        _model()(conditions(), **option)
 
 
 # Search -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
+@either_length(SPECS)
 def test_a_full_beam_finds_the_likeliest_in_order(spec: Spec) -> None:
-    made, c = _model(spec), _condition()
+    made, c = _model(spec), conditions()
     found, scores = made(c).best(5, num_beams=3**4)
     assert found.z.shape == (5, 3, 4)
     assert scores.shape == (5, 3)
@@ -296,7 +258,7 @@ def test_a_full_beam_finds_the_likeliest_in_order(spec: Spec) -> None:
 
 
 def test_scores_of_a_narrow_beam_are_log_prob() -> None:
-    made, c = _model(), _condition()
+    made, c = _model(), conditions()
     found, scores = made(c).best(2, num_beams=2)
     for n in range(2):
         nats = made(c).log_prob(Latent(found.z[n], found.lengths[n])).nats
@@ -309,7 +271,7 @@ def test_scores_of_a_narrow_beam_are_log_prob() -> None:
 
 
 def test_search_keeps_to_max_new_tokens_and_pays_for_the_end() -> None:
-    made, c = _model(), _condition(1)
+    made, c = _model(), conditions(1)
     every, nats = _of_all(made, c, RAGGED)
     allowed = every.lengths <= 2
     found, scores = made(c, max_new_tokens=2).best(3, num_beams=20)
@@ -318,7 +280,7 @@ def test_search_keeps_to_max_new_tokens_and_pays_for_the_end() -> None:
 
 
 def test_search_refuses_what_it_cannot_find() -> None:
-    given = _model()(_condition(1), max_new_tokens=1)
+    given = _model()(conditions(1), max_new_tokens=1)
     with pytest.raises(ValueError, match="at most num_beams, got 3 of 2"):
         given.best(3, num_beams=2)
     with pytest.raises(ValueError, match="only 4 sequences"):
@@ -331,7 +293,7 @@ def test_search_refuses_what_it_cannot_find() -> None:
 
 
 def test_completions_begin_as_known_and_sum_to_one() -> None:
-    made, c = _model(), _condition()
+    made, c = _model(), conditions()
     known = Latent(torch.tensor([[2, 1, 9], [-5, 0, 0], [1, 0, 2]]))
     mask = torch.arange(3) < torch.tensor([2, 0, 3])[:, None]
     given = made(c).completing(known, mask)
@@ -343,7 +305,7 @@ def test_completions_begin_as_known_and_sum_to_one() -> None:
         alone = made(c.select(one)).completing(Latent(known.z[one]), mask[one])
         own = alone.sample(6, Generators([[6 * b + n] for n in range(6)]))
         assert torch.equal(own.z[:, 0], drawn.z[:, b])
-    every = _all_sequences(RAGGED)
+    every = as_latent(all_ids(RAGGED), RAGGED)
     first = c.select(torch.zeros(len(every.z), dtype=torch.long))
     same = Latent(known.z[:1].expand(len(every.z), -1))
     found = made(first).completing(same, mask[:1].expand(len(every.z), -1)).log_prob(every)
@@ -360,7 +322,7 @@ def test_completions_begin_as_known_and_sum_to_one() -> None:
 
 
 def test_a_known_end_stays() -> None:
-    made, c = _model(), _condition(2)
+    made, c = _model(), conditions(2)
     known = Latent(torch.tensor([[2, 1, 0], [0, 0, 0]]), torch.tensor([2, 1]))
     mask = torch.tensor([[True, True, True], [True, False, False]])
     given = made(c).completing(known, mask)
@@ -378,7 +340,7 @@ def test_a_known_end_stays() -> None:
 
 
 def test_new_tokens_are_counted_from_what_is_known() -> None:
-    made, c = _model(), _condition(1)
+    made, c = _model(), conditions(1)
     known, mask = Latent(torch.tensor([[2, 1]])), torch.ones(1, 2, dtype=torch.bool)
     lengths = made(c, max_new_tokens=1).completing(known, mask).sample(50).lengths
     assert set(lengths.flatten().tolist()) == {2, 3}
@@ -387,23 +349,10 @@ def test_new_tokens_are_counted_from_what_is_known() -> None:
 def test_a_gap_is_left_to_the_masked_family() -> None:
     known, mask = Latent(torch.tensor([[2, 1]])), torch.tensor([[False, True]])
     with pytest.raises(SpecError, match="family masked"):
-        _model()(_condition(1)).completing(known, mask)
+        _model()(conditions(1)).completing(known, mask)
 
 
 # Types --------------------------------------------------------------------------------------------
-
-
-def test_other_types_are_refused() -> None:
-    image = Spec("image", "continuous", (3, 8, 8))
-    with pytest.raises(SpecError, match="family for continuous latents: diffusion"):
-        model(image, ConditionSpec(), "debug")
-    with pytest.raises(SpecError, match="tokens in a row"):
-        model(Spec("audio", "tokens", (4, 9), vocabulary=3), ConditionSpec(), "debug")
-    with pytest.raises(SpecError, match="from 4 ids to 3 logits; this one has 4 and 4"):
-        Autoregressive(_model(RAGGED).network, spec=FIXED)
-    for spec in (RAGGED, FIXED):
-        for condition in (ConditionSpec(), BOTH):
-            assert model(spec, condition, "debug").spec is spec
 
 
 @pytest.mark.parametrize(
@@ -418,10 +367,15 @@ def test_other_types_are_refused() -> None:
 )
 def test_wrong_latents_are_refused(latent: Latent, text: str) -> None:
     with pytest.raises(SpecError, match=text):
-        _model()(_condition()).log_prob(latent)
+        _model()(conditions()).log_prob(latent)
 
 
 # A known answer -----------------------------------------------------------------------------------
+
+
+def _given(y: Tensor) -> Condition:
+    """The condition of a chain as a vector."""
+    return Condition(len(y), vector=F.one_hot(y, 2).float())
 
 
 @pytest.fixture(scope="module")
@@ -429,21 +383,12 @@ def trained() -> Autoregressive:
     """A tiny one, trained on a chain given by a vector."""
     torch.manual_seed(0)
     made = Autoregressive.debug(spec=chain_spec(), condition=ConditionSpec(vector_dim=2))
-    generator = torch.Generator().manual_seed(0)
-    steps, rate = 250, 1e-2
-    optimizer = torch.optim.Adam(made.parameters(), lr=rate)
-    for step in range(steps):
-        latent, y = chain_pairs(64, generator)
-        optimizer.zero_grad()
-        made.loss(latent, Condition(64, vector=F.one_hot(y, 2).float())).mean().backward()
-        optimizer.param_groups[0]["lr"] = rate * min(1, step / 20) * (1 - step / steps)
-        optimizer.step()
-    return made.eval()
+    return train_on_chain(made, _given, batch=64, steps=250)
 
 
 def test_density_of_a_chain_is_the_true_one(trained: Autoregressive) -> None:
     latent, y = chain_pairs(1000, torch.Generator().manual_seed(1))
-    found = trained(Condition(1000, vector=F.one_hot(y, 2).float())).log_prob(latent)
+    found = trained(_given(y)).log_prob(latent)
     gap = chain_log_prob(latent, y) - found.nats
     assert gap.mean().abs() < 0.05, f"gap {gap.mean():.4f} nats"
     assert gap.abs().max() < 1.5, f"worst {gap.abs().max():.4f} nats"
@@ -451,8 +396,7 @@ def test_density_of_a_chain_is_the_true_one(trained: Autoregressive) -> None:
 
 def test_samples_of_a_chain_move_as_it_does(trained: Autoregressive) -> None:
     y = torch.arange(2).repeat(250)
-    c = Condition(500, vector=F.one_hot(y, 2).float())
-    drawn = trained(c).sample(1, Generators.from_seed(0, num_samples=1, batch=500))
+    drawn = trained(_given(y)).sample(1, Generators.from_seed(0, num_samples=1, batch=500))
     counts = count_transitions(Latent(drawn.z[0], drawn.lengths[0]), y)
     p_value = chi_square(counts.flatten(0, 1), transitions().flatten(0, 1))
     assert p_value > 1e-3, f"p = {p_value:.4f}"

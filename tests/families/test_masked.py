@@ -14,8 +14,10 @@ from markov_chain import (
     chain_spec,
     chi_square,
     count_transitions,
+    train_on_chain,
     transitions,
 )
+from token_models import all_ids, as_latent, conditions, either_length, lively, spec_pair
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,39 +26,16 @@ from mmgen.core.errors import OptionError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
-from mmgen.families.masked import Masked, model
+from mmgen.families.masked import Masked
 from mmgen.families.masked.bound import possible_logits
 from mmgen.families.masked.filling import ORDERS, Filling
 
-BOTH = ConditionSpec(token_dim=32, vector_dim=32)
-RAGGED = Spec("text", "tokens", ("L",), vocabulary=2, max_length=3)
-FIXED = Spec("text", "tokens", (3,), vocabulary=2)
-LONG = Spec("text", "tokens", ("L",), vocabulary=3, max_length=12)
+SPECS = RAGGED, FIXED = spec_pair(vocabulary=2, longest=3)
+LONG, _ = spec_pair(vocabulary=3, longest=12)
 
 
-def _model(spec: Spec = RAGGED, condition: ConditionSpec = BOTH) -> Masked:
-    """A tiny one whose predictions are far from even."""
-    torch.manual_seed(0)
-    made = Masked.debug(spec=spec, condition=condition)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-        made.network.out.weight.mul_(2)
-    return made.eval()
-
-
-def _condition(batch: int = 3) -> Condition:
-    g = torch.Generator().manual_seed(1)
-    tokens, vector = torch.randn(batch, 4, 32, generator=g), torch.randn(batch, 32, generator=g)
-    return Condition(batch, tokens, torch.arange(4) < torch.arange(batch)[:, None] + 1, vector)
-
-
-def _all_ids(spec: Spec) -> Tensor:
-    """Every sequence, ends (the vocabulary's size) beyond its content."""
-    longest = spec.max_length or spec.shape[0]
-    lengths = range(longest + 1) if spec.varies else (longest,)
-    rows = [s for n in lengths for s in itertools.product(range(spec.vocabulary), repeat=n)]
-    return torch.tensor([(*row, *(spec.vocabulary,) * (longest - len(row))) for row in rows])
+def _model(spec: Spec = RAGGED) -> Masked:
+    return lively(Masked, spec, factor=2)
 
 
 @torch.no_grad()
@@ -75,11 +54,6 @@ def _ordered_log_probs(made: Masked, ids: Tensor, c: Condition, known: Tensor) -
     return torch.stack(totals)
 
 
-def _latent(ids: Tensor, spec: Spec) -> Latent:
-    lengths = (ids < spec.vocabulary).sum(1)
-    return Latent(torch.where(ids < spec.vocabulary, ids, 0), lengths if spec.varies else None)
-
-
 def _frequencies(drawn: Latent, ids: Tensor, spec: Spec) -> Tensor:
     """How often each of the sequences came (1, S)."""
     flat = drawn.flatten()
@@ -96,18 +70,18 @@ NOTHING = torch.zeros(3, dtype=torch.bool)
 # A small model, worked out in full ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
+@either_length(SPECS)
 def test_probabilities_of_all_sequences_sum_to_one_in_every_order(spec: Spec) -> None:
-    totals = _ordered_log_probs(_model(spec), _all_ids(spec), _condition(1), NOTHING)
+    totals = _ordered_log_probs(_model(spec), all_ids(spec), conditions(1), NOTHING)
     assert (totals.double().exp().sum(1) - 1).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
+@either_length(SPECS)
 def test_log_prob_is_the_mean_over_orders(spec: Spec) -> None:
-    made, c, ids = _model(spec), _condition(1), _all_ids(spec)
+    made, c, ids = _model(spec), conditions(1), all_ids(spec)
     every = c.select(torch.zeros(len(ids), dtype=torch.long))
     seeds = Generators.from_seed(0, num_samples=1, batch=len(ids))
-    found = made(every, num_bound_draws=200).log_prob(_latent(ids, spec), seeds)
+    found = made(every, num_bound_draws=200).log_prob(as_latent(ids, spec), seeds)
     totals = _ordered_log_probs(made, ids, c, NOTHING)
     mean, exact = totals.mean(0), totals.logsumexp(0) - math.log(len(totals))
     assert found.kind == "lower bound"
@@ -119,18 +93,18 @@ def test_log_prob_is_the_mean_over_orders(spec: Spec) -> None:
 
 
 def test_loss_is_the_bound() -> None:
-    made, c, ids = _model(), _condition(1), _all_ids(RAGGED)[5:6]
+    made, c, ids = _model(), conditions(1), all_ids(RAGGED)[5:6]
     many = c.select(torch.zeros(2000, dtype=torch.long))
-    latent = _latent(ids.expand(2000, -1), RAGGED)
+    latent = as_latent(ids.expand(2000, -1), RAGGED)
     with torch.no_grad():
         loss = made.loss(latent, many, generator=torch.Generator().manual_seed(0))
     exact = -_ordered_log_probs(made, ids, c, NOTHING).mean() / 3
     assert abs(loss.mean() - exact) < 4 * loss.std() / math.sqrt(2000)
 
 
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
+@either_length(SPECS)
 def test_samples_are_as_frequent_as_the_model_says(spec: Spec) -> None:
-    made, c, ids = _model(spec), _condition(1), _all_ids(spec)
+    made, c, ids = _model(spec), conditions(1), all_ids(spec)
     given = dataclasses.replace(made(c), rows=2000)
     drawn = given.sample(2000, Generators.from_seed(0, num_samples=2000, batch=1))
     exact = _ordered_log_probs(made, ids, c, NOTHING).exp().mean(0, keepdim=True)
@@ -150,7 +124,7 @@ def test_samples_are_as_frequent_as_the_model_says(spec: Spec) -> None:
 def test_completions_are_as_frequent_as_the_model_says(
     z: tuple[int, ...], length: int | None, mask: tuple[bool, ...]
 ) -> None:
-    made, c = _model(), _condition(1)
+    made, c = _model(), conditions(1)
     known = Latent(torch.tensor([z]), None if length is None else torch.tensor([length]))
     given = made(c, num_bound_draws=200).completing(known, torch.tensor([mask]))
     given = dataclasses.replace(given, rows=1000)
@@ -159,7 +133,7 @@ def test_completions_are_as_frequent_as_the_model_says(
     asked = there = torch.tensor(mask)
     if 2 in wanted:
         there = there | (torch.arange(3) > next(n for n in range(3) if mask[n] and wanted[n] == 2))
-    ids = _all_ids(RAGGED)
+    ids = all_ids(RAGGED)
     ids = ids[(ids[:, asked] == torch.tensor(wanted)[asked]).all(1)]
     totals = _ordered_log_probs(made, ids, c, there)
     exact = totals.exp().mean(0, keepdim=True)
@@ -173,7 +147,7 @@ def test_completions_are_as_frequent_as_the_model_says(
     )
     given = found.completing(same, torch.tensor([mask]).expand(len(ids), -1))
     bound = given.log_prob(
-        _latent(ids, RAGGED), Generators.from_seed(0, num_samples=1, batch=len(ids))
+        as_latent(ids, RAGGED), Generators.from_seed(0, num_samples=1, batch=len(ids))
     )
     assert ((bound.nats - totals.mean(0)).abs() < 4 * bound.std_error + 1e-5).all()
 
@@ -184,7 +158,7 @@ def test_completions_are_as_frequent_as_the_model_says(
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("steps", [1, 4, 12])
 def test_each_sample_is_the_same_alone_and_ends_once(order: str, steps: int) -> None:
-    made, c = _model(LONG), _condition()
+    made, c = _model(LONG), conditions()
     options = {"order": order, "num_inference_steps": steps, "temperature": 0.8}
     seeds = [[5, 6, 7], [8, 9, 10]]
     together = made(c, **options).sample(2, Generators(seeds))
@@ -199,7 +173,7 @@ def test_each_sample_is_the_same_alone_and_ends_once(order: str, steps: int) -> 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_known_tokens_stay_whatever_the_steps(order: str) -> None:
-    made, c = _model(LONG), _condition(1)
+    made, c = _model(LONG), conditions(1)
     given = made(c, order=order, num_inference_steps=2)
     g = torch.Generator().manual_seed(0)
     for _ in range(20):
@@ -218,7 +192,7 @@ def test_known_tokens_stay_whatever_the_steps(order: str) -> None:
 
 
 def test_what_is_not_known_has_no_influence() -> None:
-    made, c = _model(LONG), _condition(2)
+    made, c = _model(LONG), conditions(2)
     mask = torch.tensor([[True, False, True, False], [False, False, True, True]])
     z = torch.tensor([[1, 0, 2, 0], [0, 0, 1, 1]])
     other = torch.where(mask, z, -7)
@@ -229,7 +203,7 @@ def test_what_is_not_known_has_no_influence() -> None:
 
 
 def test_completing_twice_keeps_both() -> None:
-    made, c = _model(LONG), _condition(1)
+    made, c = _model(LONG), conditions(1)
     first = made(c).completing(Latent(torch.tensor([[2, 0]])), torch.tensor([[True, False]]))
     second = first.completing(
         Latent(torch.tensor([[0, 0, 1]])), torch.tensor([[False, False, True]])
@@ -244,7 +218,7 @@ def test_completing_twice_keeps_both() -> None:
 
 
 def test_all_known_is_drawn_as_it_is() -> None:
-    made, c = _model(LONG), _condition(2)
+    made, c = _model(LONG), conditions(2)
     latent = Latent(torch.randint(3, (2, 12)), torch.tensor([12, 5]))
     given = made(c, num_bound_draws=2).completing(latent, torch.ones(2, 12, dtype=torch.bool))
     drawn = given.sample(3)
@@ -272,27 +246,15 @@ def test_counts_of_revealed_places_add_up() -> None:
 
 
 def test_zero_temperature_takes_the_likeliest() -> None:
-    made, c = _model(FIXED), _condition(1)
+    made, c = _model(FIXED), conditions(1)
     drawn = made(c, temperature=0.0, num_inference_steps=1).sample(5).z
     hidden = torch.full((1, 3), 2)
     best = possible_logits(made.network, hidden, c, made.alphabet).argmax(2)
     assert (drawn == best).all()
 
 
-def test_ragged_log_prob_equals_each_alone() -> None:
-    made, c = _model(), _condition()
-    z, lengths = torch.tensor([[1, 9, -1], [7, 7, 7], [1, 0, 1]]), torch.tensor([1, 0, 3])
-    together = made(c, num_bound_draws=8).log_prob(Latent(z, lengths), Generators([[1, 2, 3]]))
-    for i in range(3):
-        alone = made(c.select(torch.tensor([i])), num_bound_draws=8).log_prob(
-            Latent(z[i : i + 1, : lengths[i]], lengths[i : i + 1]), Generators([[i + 1]])
-        )
-        assert abs(alone.nats[0] - together.nats[i]) < 1e-5
-        assert abs(alone.std_error[0] - together.std_error[i]) < 1e-5
-
-
 def test_progress_and_bfloat16() -> None:
-    made, c = _model(LONG), _condition()
+    made, c = _model(LONG), conditions()
     latent = Latent(torch.randint(3, (3, 12)), torch.tensor([2, 0, 12]))
     exact = made(c, num_bound_draws=16).log_prob(latent, Generators([[1, 2, 3]])).nats
     made, calls = made.to(torch.bfloat16), []
@@ -302,19 +264,6 @@ def test_progress_and_bfloat16() -> None:
     assert given.sample(30, progress=lambda *done: calls.append(done)).z.shape == (30, 3, 12)
     assert calls == sorted(calls)
     assert calls[-1] == (10, 10)
-
-
-@pytest.mark.parametrize("spec", [RAGGED, FIXED], ids=["ragged", "fixed"])
-def test_gradient_reaches_every_parameter(spec: Spec) -> None:
-    made, c = _model(spec), _condition()
-    lengths = torch.tensor([2, 0, 3]) if spec.varies else None
-    latent = Latent(torch.randint(2, (3, 3)), lengths)
-    loss = made.loss(latent, c, generator=torch.Generator().manual_seed(0))
-    assert loss.shape == (3,)
-    again = made.loss(latent, c, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(loss, again)
-    loss.sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 
 
 # Refusals -----------------------------------------------------------------------------------------
@@ -332,23 +281,11 @@ def test_gradient_reaches_every_parameter(spec: Spec) -> None:
 )
 def test_bad_options_are_refused(option: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(option))):
-        _model()(_condition(), **option)
-
-
-def test_other_types_are_refused() -> None:
-    with pytest.raises(SpecError, match="family for continuous latents: diffusion"):
-        model(Spec("image", "continuous", (3, 8, 8)), ConditionSpec(), "debug")
-    with pytest.raises(SpecError, match="tokens in a row"):
-        model(Spec("audio", "tokens", (4, 9), vocabulary=3), ConditionSpec(), "debug")
-    with pytest.raises(SpecError, match="from 3 ids to 2 logits .* has 4 and 3"):
-        Masked(_model(RAGGED).network, spec=FIXED)
-    for spec in (RAGGED, FIXED):
-        for condition in (ConditionSpec(), BOTH):
-            assert model(spec, condition, "debug").spec is spec
+        _model()(conditions(), **option)
 
 
 def test_wrong_masks_are_refused() -> None:
-    given, known = _model()(_condition()), Latent(torch.zeros(3, 2, dtype=torch.long))
+    given, known = _model()(conditions()), Latent(torch.zeros(3, 2, dtype=torch.long))
     with pytest.raises(SpecError, match="boolean mask of the shape"):
         given.completing(known, torch.ones(3, 3, dtype=torch.bool))
     with pytest.raises(SpecError, match="boolean mask of the shape"):
@@ -362,7 +299,7 @@ def test_broken_weights_are_found() -> None:
     with torch.no_grad():
         made.network.out.bias.fill_(math.nan)
     with pytest.raises(ValueError, match="not finite"):
-        made(_condition()).sample(1)
+        made(conditions()).sample(1)
 
 
 # A known answer -----------------------------------------------------------------------------------
@@ -382,16 +319,7 @@ def trained() -> Masked:
     """A tiny one, trained on a chain given by a token."""
     torch.manual_seed(0)
     made = Masked.debug(spec=chain_spec(LONGEST), condition=ConditionSpec(token_dim=2))
-    generator = torch.Generator().manual_seed(0)
-    steps, rate = 350, 1e-2
-    optimizer = torch.optim.Adam(made.parameters(), lr=rate)
-    for step in range(steps):
-        latent, y = chain_pairs(128, generator, LONGEST)
-        optimizer.zero_grad()
-        made.loss(latent, _given(y), generator=generator).mean().backward()
-        optimizer.param_groups[0]["lr"] = rate * min(1, step / 20) * (1 - step / steps)
-        optimizer.step()
-    return made.eval()
+    return train_on_chain(made, _given, batch=128, steps=350, longest=LONGEST)
 
 
 def test_bound_of_a_chain_is_below_the_truth_and_not_far(trained: Masked) -> None:
