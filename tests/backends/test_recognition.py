@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mmgen.backends.recognition.table import PATH, Table, as_json, table
 from mmgen.core.errors import LoadError, UnknownNameError
 from mmgen.modalities import modality_names
 
+Checkpoint = Callable[[dict[str, Any]], Path]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PIPELINES = {
     "StableDiffusionXLPipeline": ("text-to-image", "P(image | text)"),
@@ -71,19 +73,33 @@ MODELS = {
 }
 
 
-def _write(folder: Path, content: Any, name: str = "config.json") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(json.dumps(content))
-    return folder
+def _pipeline(architecture: object, **parts: Any) -> dict[str, Any]:
+    """The configuration of a pipeline of diffusers."""
+    return {"_class_name": architecture, "_diffusers_version": "0.42.1", **parts}
 
 
-def _pipeline(folder: Path, architecture: object, **parts: Any) -> Path:
-    content = {"_class_name": architecture, "_diffusers_version": "0.42.1", **parts}
-    return _write(folder, content, "model_index.json")
+def _model(architecture: object, model_type: object, **more: Any) -> dict[str, Any]:
+    """The configuration of a model of transformers."""
+    return {"architectures": [architecture], "model_type": model_type, **more}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    """Writes a configuration to a new folder, by the name that its library gives the file."""
+    numbers = itertools.count()
+
+    def write(content: dict[str, Any]) -> Path:
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        name = "model_index.json" if "_class_name" in content else "config.json"
+        (folder / name).write_text(json.dumps(content))
+        return folder
+
+    return write
 
 
 @pytest.mark.parametrize("architecture", PIPELINES)
-def test_pipelines_of_diffusers(architecture: str, tmp_path: Path) -> None:
+def test_pipelines_of_diffusers(architecture: str, checkpoint: Checkpoint) -> None:
     parts = {
         "unet": ["diffusers", "UNet2DModel"],
         "text_encoder": ["transformers", "CLIPTextModel"],
@@ -92,17 +108,17 @@ def test_pipelines_of_diffusers(architecture: str, tmp_path: Path) -> None:
         "sizes": [1, 2],
         "requires_safety_checker": True,
     }
-    found = recognise(_pipeline(tmp_path, architecture, **parts))
+    folder = checkpoint(_pipeline(architecture, **parts))
+    found = recognise(folder)
     assert (found.task, found.distribution) == PIPELINES[architecture]
     assert (found.library, found.architecture) == ("diffusers", architecture)
-    assert (found.source, found.revision, found.weights) == (str(tmp_path), None, "none")
+    assert (found.source, found.revision, found.weights) == (str(folder), None, "none")
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_models_of_transformers(architecture: str, tmp_path: Path) -> None:
+def test_models_of_transformers(architecture: str, checkpoint: Checkpoint) -> None:
     model_type, *expected = MODELS[architecture]
-    _write(tmp_path, {"architectures": [architecture], "model_type": model_type})
-    found = recognise(str(tmp_path))
+    found = recognise(str(checkpoint(_model(architecture, model_type))))
     assert [found.task, found.distribution] == expected
     assert (found.library, found.architecture) == ("transformers", architecture)
 
@@ -175,19 +191,38 @@ def test_the_table_speaks_of_modalities_and_of_each_class_once() -> None:
     assert known.find("diffusers", "KandinskyV22PriorPipeline") is None
 
 
-def test_a_model_type_alone_is_enough_where_it_has_one_use(tmp_path: Path) -> None:
-    found = recognise(_write(tmp_path / "a", {"model_type": "gpt2"}))
+def test_a_model_type_alone_is_enough_where_it_has_one_use(checkpoint: Checkpoint) -> None:
+    found = recognise(checkpoint({"model_type": "gpt2"}))
     assert (found.architecture, found.task) == ("GPT2LMHeadModel", "text-generation")
-    with pytest.raises(LoadError, match="BartForCausalLM, BartForConditionalGeneration"):
-        recognise(_write(tmp_path / "b", {"model_type": "bart", "architectures": None}))
-    with pytest.raises(UnknownNameError, match="Did you mean 'marian'"):
-        recognise(_write(tmp_path / "c", {"model_type": "marain"}))
-    with pytest.raises(LoadError, match="neither architectures nor model_type"):
-        recognise(_write(tmp_path / "d", {"hidden_size": 8}))
 
 
-def test_weights_are_told_by_the_names_of_files(tmp_path: Path) -> None:
-    folder = _write(tmp_path / "a", {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"})
+UNCLEAR = {
+    "BartForCausalLM, BartForConditionalGeneration": (LoadError, {"model_type": "bart"}),
+    "neither architectures nor model_type": (LoadError, {"hidden_size": 8}),
+    "Did you mean 'marian'": (UnknownNameError, {"model_type": "marain"}),
+    "Did you mean 'StableDiffusionXLPipeline'": (
+        UnknownNameError,
+        _pipeline("StableDiffusionXLPipelin"),
+    ),
+    "BertForMaskedLM, BertLMHeadModel": (
+        UnknownNameError,
+        _model("BertForSequenceClassification", "bert"),
+    ),
+    "mmgen list --foreign": (UnknownNameError, _model("Zzzzzzzz", "zzz")),
+}
+
+
+@pytest.mark.parametrize("message", UNCLEAR)
+def test_what_is_unclear_or_unknown_names_what_could_be_meant(
+    message: str, checkpoint: Checkpoint
+) -> None:
+    error, content = UNCLEAR[message]
+    with pytest.raises(error, match=message):
+        recognise(checkpoint(content))
+
+
+def test_weights_are_told_by_the_names_of_files(checkpoint: Checkpoint) -> None:
+    folder = checkpoint(_model("GPT2LMHeadModel", "gpt2"))
     (folder / "training_args.bin").touch()
     assert recognise(folder).weights == "none"
     (folder / "pytorch_model-00001-of-00002.bin").touch()
@@ -195,7 +230,7 @@ def test_weights_are_told_by_the_names_of_files(tmp_path: Path) -> None:
     (folder / "model.safetensors").touch()
     assert recognise(folder).weights == "safetensors"
 
-    folder = _pipeline(tmp_path / "b", "StableDiffusionPipeline")
+    folder = checkpoint(_pipeline("StableDiffusionPipeline"))
     (folder / "v1-5-pruned.ckpt").touch()  # All of it in one pickle, which is not read.
     assert recognise(folder).weights == "none"
     for part in ("unet", "vae", "scheduler"):
@@ -228,56 +263,48 @@ def test_broken_files(file: str, message: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "os.system", "\x1b[31m", "", 3, None, "A" * 200]
 )
-def test_a_name_that_is_none_is_shown_and_never_followed(name: object, tmp_path: Path) -> None:
+def test_a_name_that_is_none_is_shown_and_never_followed(
+    name: object, checkpoint: Checkpoint
+) -> None:
     with pytest.raises(LoadError, match="_class_name is .*expected a name") as caught:
-        recognise(_pipeline(tmp_path / "a", name))
+        recognise(checkpoint(_pipeline(name)))
     assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 400
     with pytest.raises(LoadError, match="architectures is .*expected a name"):
-        recognise(_write(tmp_path / "b", {"architectures": [name], "model_type": "gpt2"}))
+        recognise(checkpoint(_model(name, "gpt2")))
     if name is not None:
         with pytest.raises(LoadError, match="model_type is .*expected a name|broken"):
-            content = {"architectures": ["GPT2LMHeadModel"], "model_type": f"../{name}"}
-            recognise(_write(tmp_path / "c", content))
+            recognise(checkpoint(_model("GPT2LMHeadModel", f"../{name}")))
 
 
-def test_code_of_a_checkpoint_never_runs(tmp_path: Path) -> None:
-    trap = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()"
-    own = {
-        "auto_map": {"AutoModelForCausalLM": "modeling_own.Own"},
-        "trust_remote_code": True,
-        "custom_pipelines": {"own": {"impl": "modeling_own.Own"}},
-    }
-    for key, value in own.items():
-        content = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", key: value}
-        folder = _write(tmp_path / key, content)
-        (folder / "modeling_own.py").write_text(trap)
-        with pytest.raises(LoadError, match=f"(?s){key}.*never runs unless asked for"):
-            recognise(folder)
-    for i, (architecture, part) in enumerate(
-        (
-            (["modeling_own", "Own"], ["diffusers", "UNet2DModel"]),
-            ("StableDiffusionPipeline", ["modeling_own", "Own"]),
-            ("StableDiffusionPipeline", ["../../modeling_own", "Own"]),
-        )
-    ):
-        folder = _pipeline(tmp_path / str(i), architecture, unet=part)
-        (folder / "modeling_own.py").write_text(trap)
-        with pytest.raises(LoadError, match="never runs unless asked for"):
-            recognise(folder)
-    assert not list(tmp_path.rglob("ran"))
+WITH_CODE = {
+    "auto_map": _model("GPT2LMHeadModel", "gpt2", auto_map={"AutoModelForCausalLM": "own.Own"}),
+    "trust_remote_code": _model("GPT2LMHeadModel", "gpt2", trust_remote_code=True),
+    "custom_pipelines": _model("GPT2LMHeadModel", "gpt2", custom_pipelines={"a": {"impl": "own"}}),
+    "its class is in a file beside it": _pipeline(
+        ["own", "Own"], unet=["diffusers", "UNet2DModel"]
+    ),
+    "a part comes from .own": _pipeline("StableDiffusionPipeline", unet=["own", "Own"]),
+    r"a part comes from .\.\./\.\./own": _pipeline(
+        "StableDiffusionPipeline", unet=["../../own", "Own"]
+    ),
+}
 
 
-def test_unknown_architectures_name_the_close_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'StableDiffusionXLPipeline'"):
-        recognise(_pipeline(tmp_path / "a", "StableDiffusionXLPipelin"))
-    content = {"architectures": ["BertForSequenceClassification"], "model_type": "bert"}
-    with pytest.raises(UnknownNameError, match="BertForMaskedLM, BertLMHeadModel"):
-        recognise(_write(tmp_path / "b", content))
-    with pytest.raises(UnknownNameError, match="mmgen list --foreign"):
-        recognise(_write(tmp_path / "c", {"architectures": ["Zzzzzzzz"], "model_type": "zzz"}))
-    content = {"_class_name": "AutoencoderKL", "_diffusers_version": "0.42.1"}
+@pytest.mark.parametrize("why", WITH_CODE)
+def test_code_of_a_checkpoint_never_runs(why: str, checkpoint: Checkpoint) -> None:
+    folder = checkpoint(WITH_CODE[why])
+    (folder / "own.py").write_text(
+        "import pathlib; pathlib.Path(__file__).with_name('ran').touch()"
+    )
+    with pytest.raises(LoadError, match=f"(?s){why}.*never runs unless asked for"):
+        recognise(folder)
+    assert not list(folder.rglob("ran"))
+
+
+def test_a_part_of_a_pipeline_is_none(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(_pipeline("AutoencoderKL")))
     with pytest.raises(LoadError, match=r"part of a diffusers pipeline \(AutoencoderKL\)"):
-        recognise(_write(tmp_path / "d", content))
+        recognise(tmp_path)
 
 
 def test_folders_without_a_checkpoint(tmp_path: Path) -> None:
@@ -286,8 +313,10 @@ def test_folders_without_a_checkpoint(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.json")  # Opening it would wait for ever.
     with pytest.raises(LoadError, match="neither"):
         recognise(tmp_path)
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "adapter_config.json").write_text("{}")
     with pytest.raises(LoadError, match="adapter such as a LoRA"):
-        recognise(_write(tmp_path / "a", {}, "adapter_config.json"))
+        recognise(tmp_path / "lora")
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(LoadError, match="is a file"):
         recognise(tmp_path / "model.safetensors")
@@ -304,8 +333,7 @@ def _cached(cache: Path, repository: str, name: str, content: Any) -> None:
 
 
 def test_hub_ids_are_read_from_the_cache(tmp_path: Path) -> None:
-    content = {"architectures": ["MarianMTModel"], "model_type": "marian"}
-    _cached(tmp_path, "org/opus", "config.json", content)
+    _cached(tmp_path, "org/opus", "config.json", _model("MarianMTModel", "marian"))
     _cached(tmp_path, "org/sd", "model_index.json", {"_class_name": "StableDiffusionPipeline"})
     place = {"cache_dir": tmp_path, "local_files_only": True}
     found = recognise("org/opus", **place)
