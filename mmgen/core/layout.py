@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import Progress
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent, within
-from mmgen.core.parts import OnStep, in_parts
 from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
 
@@ -165,48 +162,10 @@ class Layout:
         rows = []
         for i, length in enumerate(c.lengths.tolist()):
             own = generators.select(torch.tensor([i])).randn(length, *sizes[1:])[0, 0]
-            rows.append(_padded(own, sizes[0], axis=0))
+            rows.append(_padded(own, sizes[0]))
         return torch.stack(rows).to(device)
 
-    def sample(
-        self,
-        c: Condition,
-        num_samples: int,
-        generators: Generators | None,
-        draw: Callable[[Generators, Condition], Tensor],
-        *,
-        rows: int,
-        progress: Progress | None = None,
-    ) -> Latent:
-        """Samples (N, B, *event), so many rows at once.
 
-        Args:
-            c: Condition of a batch of B.
-            num_samples: N.
-            generators: Of shape (N, B); fresh ones if None.
-            draw: Gives events (M, *event) for generators (1, M) and a condition of M.
-            rows: Greatest M.
-            progress: Called after each M rows.
-        """
-
-        def trimmed(index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
-            part = c.select(index)
-            drawn = self.trim(draw(own, part), part)
-            on_step(1)
-            return _padded(drawn, self.sizes(c)[0], axis=1) if self.spec.varies else drawn
-
-        z = in_parts(
-            trimmed,
-            num_samples=num_samples,
-            batch=c.batch,
-            rows=rows,
-            num_steps=1,
-            generators=generators,
-            progress=progress,
-        )
-        return Latent(z, c.lengths.expand(num_samples, -1) if self.spec.varies else None)
-
-
-def _padded(z: Tensor, length: int, *, axis: int) -> Tensor:
-    missing = length - z.shape[axis]
-    return z if missing == 0 else F.pad(z, (0, 0) * (z.ndim - 1 - axis) + (0, missing))
+def _padded(z: Tensor, length: int) -> Tensor:
+    """z (T, ...) with zeros up to a length."""
+    return F.pad(z, (0, 0) * (z.ndim - 1) + (0, length - z.shape[0]))

@@ -17,7 +17,7 @@ arXiv:1602.03264.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,7 +25,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import LogProb, Progress, Tractable
+from mmgen.core.conditional import LogProb, Tractable
+from mmgen.core.event_conditional import EventConditional
 from mmgen.core.latent import Latent
 from mmgen.core.layout import Layout
 from mmgen.core.model import Model
@@ -155,7 +156,7 @@ class EnergyBased(Model):
 
 
 @dataclass(frozen=True)
-class EnergyConditional(Tractable):
+class EnergyConditional(EventConditional, Tractable):
     """The distribution of a tilted Gaussian.
 
     Args:
@@ -169,43 +170,25 @@ class EnergyConditional(Tractable):
     """
 
     model: EnergyBased
-    c: Condition
     num_inference_steps: int
     step_size: float
     num_proposals: int
     num_importance_draws: int
-    rows: int = 1024
+    rows: int = field(default=1024, kw_only=True)
 
-    @property
-    def batch(self) -> int:
-        return self.c.batch
-
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int = 1,
-        generators: Generators | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Latent:
-        """Ends of Markov chains, each begun at one of several draws of the Gaussian.
+    def draw(self, generators: Generators, c: Condition) -> Tensor:
+        """The end of a Markov chain, begun at one of several draws of the Gaussian, for each.
 
         Sources: the start by sampling-importance resampling: Rubin (1988), Sec. 2; the steps:
         Exponential convergence of Langevin distributions (Roberts & Tweedie, 1996), Sec. 1.4.1
         (Langevin steps, accepted or refused by Metropolis' rule).
         """
-
-        def draw(own: Generators, c: Condition) -> Tensor:
-            u = self._start(own, c)
-            log_p, slope = self._slope(u, c)
-            for _ in range(self.num_inference_steps):
-                u, log_p, slope = self._step(u, log_p, slope, own, c)
-            mean, log_std = self.model.base_of(c)
-            return mean + log_std.exp() * u
-
-        return self.model.layout.sample(
-            self.c, num_samples, generators, draw, rows=self.rows, progress=progress
-        )
+        u = self._start(generators, c)
+        log_p, slope = self._slope(u, c)
+        for _ in range(self.num_inference_steps):
+            u, log_p, slope = self._step(u, log_p, slope, generators, c)
+        mean, log_std = self.model.base_of(c)
+        return mean + log_std.exp() * u
 
     @torch.no_grad()
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
@@ -218,11 +201,11 @@ class EnergyConditional(Tractable):
         Raises:
             SpecError: If z is not of the model's type, or not one for each condition.
         """
-        layout, c, num_draws = self.model.layout, self.c, self.num_importance_draws
-        z = layout.checked(latent, c)
+        layout, c, num_draws = self.layout, self.c, self.num_importance_draws
+        z = self.checked(latent)
         generators = generators or Generators.from_seed(None, num_samples=1, batch=self.batch)
         mean, log_std = self.model.base_of(c)
-        u = (z.to(mean) - mean) * (-log_std).exp()
+        u = (z - mean) * (-log_std).exp()
         base = layout.total(-0.5 * (u.square() + math.log(2 * math.pi)) - log_std, c)
         tilts = torch.stack(
             [
@@ -243,7 +226,7 @@ class EnergyConditional(Tractable):
 
     def _start(self, own: Generators, c: Condition) -> Tensor:
         """One of the proposals, with probability proportional to exp(-E)."""
-        layout, device = self.model.layout, self.model.network.net.out.weight.device
+        layout, device = self.layout, self.device
         best = chosen = None
         for _ in range(self.num_proposals):
             u = layout.randn(own, c, device=device)
@@ -261,7 +244,7 @@ class EnergyConditional(Tractable):
     def _step(
         self, u: Tensor, log_p: Tensor, slope: Tensor, own: Generators, c: Condition
     ) -> tuple[Tensor, Tensor, Tensor]:
-        layout, size = self.model.layout, self.step_size
+        layout, size = self.layout, self.step_size
         noise = layout.randn(own, c, device=u.device)
         new = layout.trim(u + size**2 / 2 * slope + size * noise, c)
         new_log_p, new_slope = self._slope(new, c)
@@ -280,9 +263,9 @@ class EnergyConditional(Tractable):
         # Under inference mode tensors could not be kept for the gradient.
         with torch.inference_mode(False), torch.enable_grad():
             u = u.clone().requires_grad_()
-            log_p = -self.model.energy(u, c) - 0.5 * self.model.layout.total(u.square(), c)
+            log_p = -self.model.energy(u, c) - 0.5 * self.layout.total(u.square(), c)
             (slope,) = torch.autograd.grad(log_p.sum(), u)
-        return log_p.detach(), self.model.layout.trim(slope, c)
+        return log_p.detach(), self.layout.trim(slope, c)
 
 
 def _over_events(rows: Tensor, z: Tensor) -> Tensor:

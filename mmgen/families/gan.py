@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import Conditional, Progress
+from mmgen.core.event_conditional import EventConditional
 from mmgen.core.latent import Latent
 from mmgen.core.layout import Layout
 from mmgen.core.model import Model
@@ -143,7 +143,7 @@ class GenerativeAdversarial(Model):
 
 
 @dataclass(frozen=True)
-class GANConditional(Conditional):
+class GANConditional(EventConditional):
     """The distribution of what a generator makes of noise.
 
     Args:
@@ -153,30 +153,11 @@ class GANConditional(Conditional):
     """
 
     model: GenerativeAdversarial
-    c: Condition
-    rows: int = 256
 
-    @property
-    def batch(self) -> int:
-        return self.c.batch
-
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int = 1,
-        generators: Generators | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Latent:
-        layout, device = self.model.layout, next(self.model.parameters()).device
-
-        def draw(own: Generators, c: Condition) -> Tensor:
-            noise = (layout.randn(own, c, device=device), layout.randn(own, c, device=device))
-            return self.model.generate(noise, c)
-
-        return layout.sample(
-            self.c, num_samples, generators, draw, rows=self.rows, progress=progress
-        )
+    def draw(self, generators: Generators, c: Condition) -> Tensor:
+        first = self.layout.randn(generators, c, device=self.device)
+        second = self.layout.randn(generators, c, device=self.device)
+        return self.model.generate((first, second), c)
 
 
 def _kept(c: Condition) -> Condition:

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import Invertible, LogProb, Progress, Tractable
+from mmgen.core.conditional import Invertible, LogProb, Tractable
+from mmgen.core.event_conditional import EventConditional
 from mmgen.core.latent import Latent
 from mmgen.core.layout import Layout
 from mmgen.core.model import Model
@@ -210,7 +211,7 @@ class VariationalAutoencoder(Model):
 
 
 @dataclass(frozen=True)
-class VAEConditional(Tractable, Invertible):
+class VAEConditional(EventConditional, Tractable, Invertible):
     """The distribution that a prior of codes and a decoder make.
 
     Args:
@@ -223,35 +224,15 @@ class VAEConditional(Tractable, Invertible):
     """
 
     model: VariationalAutoencoder
-    c: Condition
     noise_scale: float
     likelihood: str
     num_importance_draws: int
-    rows: int = 256
 
-    @property
-    def batch(self) -> int:
-        return self.c.batch
-
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int = 1,
-        generators: Generators | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Latent:
-        net, layout = self.model, self.model.layout
-
-        def draw(own: Generators, c: Condition) -> Tensor:
-            prior = net.prior_of(c)
-            h = prior.at(own.randn(net.code_dim, device=prior.mean.device)[0])
-            noise = layout.randn(own, c, device=h.device)
-            return net.mean_of(h, c) + self.noise_scale * net.scale() * noise
-
-        return layout.sample(
-            self.c, num_samples, generators, draw, rows=self.rows, progress=progress
-        )
+    def draw(self, generators: Generators, c: Condition) -> Tensor:
+        net = self.model
+        h = net.prior_of(c).at(generators.randn(net.code_dim, device=self.device)[0])
+        noise = self.layout.randn(generators, c, device=self.device)
+        return net.mean_of(h, c) + self.noise_scale * net.scale() * noise
 
     @torch.no_grad()
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
@@ -265,7 +246,7 @@ class VAEConditional(Tractable, Invertible):
             SpecError: If z is not of the model's type, or not one for each condition.
         """
         net, c, num_draws = self.model, self.c, self.num_importance_draws
-        z = self._checked(latent)
+        z = self.checked(latent)
         generators = generators or Generators.from_seed(None, num_samples=1, batch=self.batch)
         posterior, prior = net.posterior_of(z, c), net.prior_of(c)
         eps = generators.randn(num_draws, net.code_dim, device=z.device)[0]
@@ -288,7 +269,7 @@ class VAEConditional(Tractable, Invertible):
     @torch.no_grad()
     def encode(self, latent: Latent) -> Tensor:
         """The encoder's mean in units of the prior (B, code_dim). It does not keep all of z."""
-        posterior = self.model.posterior_of(self._checked(latent), self.c)
+        posterior = self.model.posterior_of(self.checked(latent), self.c)
         return self.model.prior_of(self.c).whiten(posterior.mean)
 
     @torch.no_grad()
@@ -297,6 +278,3 @@ class VAEConditional(Tractable, Invertible):
         prior = self.model.prior_of(self.c)
         h = prior.at(code.to(prior.mean))
         return Latent(self.model.mean_of(h, self.c), self.c.lengths)
-
-    def _checked(self, latent: Latent) -> Tensor:
-        return self.model.layout.checked(latent, self.c).to(self.model.log_scale.device)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import Invertible, LogProb, Progress, Tractable
+from mmgen.core.conditional import Invertible, LogProb, Tractable
+from mmgen.core.event_conditional import EventConditional
 from mmgen.core.latent import Latent
 from mmgen.core.layout import Layout
 from mmgen.core.model import Model
@@ -136,7 +137,7 @@ class NormalizingFlow(Model):
 
 
 @dataclass(frozen=True)
-class FlowConditional(Tractable, Invertible):
+class FlowConditional(EventConditional, Tractable, Invertible):
     """The distribution that a flow makes of noise.
 
     Args:
@@ -146,27 +147,9 @@ class FlowConditional(Tractable, Invertible):
     """
 
     model: NormalizingFlow
-    c: Condition
-    rows: int = 256
 
-    @property
-    def batch(self) -> int:
-        return self.c.batch
-
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int = 1,
-        generators: Generators | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Latent:
-        def draw(own: Generators, c: Condition) -> Tensor:
-            return self.model.to_latent(self._layout.randn(own, c, device=self._device), c)
-
-        return self._layout.sample(
-            self.c, num_samples, generators, draw, rows=self.rows, progress=progress
-        )
+    def draw(self, generators: Generators, c: Condition) -> Tensor:
+        return self.model.to_latent(self.layout.randn(generators, c, device=self.device), c)
 
     @torch.no_grad()
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
@@ -179,31 +162,20 @@ class FlowConditional(Tractable, Invertible):
         Raises:
             SpecError: If z is not of the model's type, or not one for each condition.
         """
-        z = self._checked(latent)
+        z = self.checked(latent)
         return LogProb(
             nats=self.model.log_density(z, self.c),
             kind="exact",
             std_error=torch.zeros(self.batch, device=z.device),
-            num_dims=self._layout.num_dims(self.c).to(z.device),
+            num_dims=self.layout.num_dims(self.c).to(z.device),
             how="change of variables of the flow",
         )
 
     @torch.no_grad()
     def encode(self, latent: Latent) -> Tensor:
-        return self.model.to_noise(self._checked(latent), self.c)[0]
+        return self.model.to_noise(self.checked(latent), self.c)[0]
 
     @torch.no_grad()
     def decode(self, code: Tensor) -> Latent:
-        noise = self._checked(Latent(code))
+        noise = self.checked(Latent(code))
         return Latent(self.model.to_latent(noise, self.c), self.c.lengths)
-
-    @property
-    def _layout(self) -> Layout:
-        return self.model.layout
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    def _checked(self, latent: Latent) -> Tensor:
-        return self._layout.checked(latent, self.c).to(self._device)
