@@ -148,26 +148,16 @@ class TokenTransformer(TokenBackbone):
         )
 
     @classmethod
-    def of_size(
-        cls,
-        size: str,
-        vocabulary: int,
-        *,
-        num_outputs: int | None = None,
-        condition: ConditionSpec,
-        causal: bool,
-    ) -> TokenTransformer:
-        """One of the widths that families have in this size, "debug" or "small"."""
+    def of_size(cls, size: str, vocabulary: int, **others: Any) -> TokenTransformer:
+        """One of the widths that families have in this size, "debug" or "small".
+
+        Args:
+            size: Which.
+            vocabulary: Number of different ids that come in.
+            others: num_outputs, condition and causal, of the class itself.
+        """
         dim, depth, num_heads = {"debug": (32, 2, 2), "small": (192, 4, 4)}[size]
-        return cls(
-            vocabulary,
-            num_outputs=num_outputs,
-            dim=dim,
-            depth=depth,
-            num_heads=num_heads,
-            condition=condition,
-            causal=causal,
-        )
+        return cls(vocabulary, dim=dim, depth=depth, num_heads=num_heads, **others)
 
     @classmethod
     def debug(
@@ -179,8 +169,13 @@ class TokenTransformer(TokenBackbone):
         causal: bool = True,
     ) -> TokenTransformer:
         """A tiny one."""
-        sizes = {"num_outputs": num_outputs, "condition": condition or ConditionSpec()}
-        return cls.of_size("debug", vocabulary, **sizes, causal=causal)
+        return cls.of_size(
+            "debug",
+            vocabulary,
+            num_outputs=num_outputs,
+            condition=condition or ConditionSpec(),
+            causal=causal,
+        )
 
     def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
         """Ids (B, L) and their condition to logits (B, L, V)."""
