@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
 from mmgen.core.composite import CompositeEncoder
+from mmgen.core.errors import LoadError
 from mmgen.core.nothing import Nothing
+from mmgen.modalities.audio.log_mel import LogMel
 from mmgen.modalities.image import Pixels
 from mmgen.modalities.label import LabelEncoder
 from mmgen.modalities.text import TextEncoder
+from mmgen.modalities.text.subwords import SubwordText
 from mmgen.pipeline import Pipeline
 
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8))
@@ -47,3 +53,11 @@ def test_a_pipeline_takes_what_is_missing_and_keeps_what_is_there() -> None:
     pipe.fit_statistics(darker)
     assert not pipe.needs_statistics and pipe.encoder.fitted
     assert torch.equal(pipe.codec.mean, mean)
+
+
+@pytest.mark.parametrize("part", [TextEncoder, SubwordText, LogMel])
+def test_a_part_without_its_file_says_which(part: Any) -> None:
+    made = part.debug()
+    name = next(iter(made.assets()))
+    with pytest.raises(LoadError, match=f"needs {name}, which is missing. Save it again"):
+        made.load_assets({})
