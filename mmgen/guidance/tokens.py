@@ -13,8 +13,7 @@ from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
-from mmgen.families.autoregressive.conditional import AutoregressiveConditional
-from mmgen.families.masked.conditional import MaskedConditional
+from mmgen.core.token_conditional import TokenConditional
 from mmgen.guidance.contrast import Contrast, scale_option
 
 __all__ = ["TokenGuidance"]
@@ -57,9 +56,7 @@ class TokenGuidance(Model):
     def options(self) -> tuple[Option, ...]:
         return (*self.model.options(), scale_option(self.guidance_scale))
 
-    def forward(
-        self, c: Condition, **options: Any
-    ) -> AutoregressiveConditional | MaskedConditional:
+    def forward(self, c: Condition, **options: Any) -> TokenConditional:
         """P(Z | c), drawn with guidance.
 
         Raises:
@@ -68,7 +65,7 @@ class TokenGuidance(Model):
         """
         scale = options.pop("guidance_scale", self.guidance_scale)
         base = self.model(c, **options)
-        if not isinstance(base, (AutoregressiveConditional, MaskedConditional)):
+        if not isinstance(base, TokenConditional):
             raise SpecError(
                 "TokenGuidance wraps autoregressive and masked models; "
                 f"{type(self.model).__name__} gives {type(base).__name__}. Leave the guidance out."

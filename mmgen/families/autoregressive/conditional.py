@@ -11,11 +11,12 @@ from torch import Tensor
 
 from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
-from mmgen.core.conditional import Completable, LogProb, Progress, Searchable, Streaming
+from mmgen.core.conditional import Completable, LogProb, Searchable, Streaming
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
-from mmgen.core.parts import OnStep, in_parts
+from mmgen.core.parts import OnStep
 from mmgen.core.rng import Generators
+from mmgen.core.token_conditional import TokenConditional
 from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Halts, Prefix, grow
 from mmgen.families.autoregressive.warping import Warping
@@ -47,7 +48,7 @@ def surprise(
 
 
 @dataclass(frozen=True)
-class AutoregressiveConditional(Searchable, Streaming, Completable):
+class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Completable):
     """log p(z | c) = sum_n log p(z_n | z_<n, c), up to the end of the sequence.
 
     Args:
@@ -68,53 +69,28 @@ class AutoregressiveConditional(Searchable, Streaming, Completable):
 
     network: CausalNetwork
     unguided: CausalNetwork
-    c: Condition
-    alphabet: Alphabet
     warping: Warping
     max_new_tokens: int | None
     prefix: Prefix
     room: Tensor | None = None
     excluded: tuple[int, ...] = ()
     halts: Halts | None = None
-    rows: int = 64
-
-    @property
-    def batch(self) -> int:
-        return self.c.batch
 
     @property
     def _device(self) -> torch.device:
         return self.prefix.ids.device
 
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int = 1,
-        generators: Generators | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Latent:
-        places = self.alphabet.max_length
+    @property
+    def num_steps(self) -> int:
+        return self.alphabet.max_length
 
-        def draw(index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
-            growth = self._grow(index, own)
-            # What it yields is changed in place, so that the first is the last, too.
-            ids, lengths = next(growth)
-            for step, _ in enumerate(growth, start=1):
-                on_step(step)
-            on_step(places)
-            return self.alphabet.closed(ids, lengths)
-
-        ids = in_parts(
-            draw,
-            num_samples=num_samples,
-            batch=self.batch,
-            rows=self.rows,
-            num_steps=places,
-            generators=generators,
-            progress=progress,
-        )
-        return self.alphabet.latent(ids, self.alphabet.lengths(ids))
+    def draw(self, index: Tensor, generators: Generators, on_step: OnStep) -> Tensor:
+        growth = self._grow(index, generators)
+        # What it yields is changed in place, so that the first is the last, too.
+        ids, lengths = next(growth)
+        for step, _ in enumerate(growth, start=1):
+            on_step(step)
+        return self.alphabet.closed(ids, lengths)
 
     @torch.no_grad()
     def stream(self, generators: Generators | None = None) -> Iterator[Latent]:

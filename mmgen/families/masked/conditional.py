@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmgen.core.alphabet import Alphabet
-from mmgen.core.condition import Condition
-from mmgen.core.conditional import Completable, LogProb, Progress, Tractable
+from mmgen.core.conditional import Completable, LogProb, Tractable
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
-from mmgen.core.parts import OnStep, in_parts
+from mmgen.core.parts import OnStep
 from mmgen.core.rng import Generators
+from mmgen.core.token_conditional import TokenConditional
 from mmgen.families.masked.bound import bound_of, hidden_id
 from mmgen.families.masked.filling import Filling
 from mmgen.nn.tokens import TokenNetwork
@@ -23,7 +22,7 @@ __all__ = ["MaskedConditional"]
 
 
 @dataclass(frozen=True)
-class MaskedConditional(Tractable, Completable):
+class MaskedConditional(TokenConditional, Tractable, Completable):
     """The distribution of sequences whose hidden places are revealed in a random order.
 
     Args:
@@ -39,49 +38,23 @@ class MaskedConditional(Tractable, Completable):
 
     network: TokenNetwork
     unguided: TokenNetwork
-    c: Condition
-    alphabet: Alphabet
     known: Tensor
     filling: Filling
     num_bound_draws: int
-    rows: int = 64
 
     @property
-    def batch(self) -> int:
-        return self.c.batch
+    def num_steps(self) -> int:
+        return self.filling.num_steps
 
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int = 1,
-        generators: Generators | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Latent:
-        num_steps = self.filling.num_steps
-
-        def draw(index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
-            ids = self.filling.run(
-                self.network,
-                self.known[index.to(self.known.device)],
-                self.c.select(index),
-                alphabet=self.alphabet,
-                generators=own,
-                on_step=on_step,
-            )
-            on_step(num_steps)
-            return ids
-
-        ids = in_parts(
-            draw,
-            num_samples=num_samples,
-            batch=self.batch,
-            rows=self.rows,
-            num_steps=num_steps,
+    def draw(self, index: Tensor, generators: Generators, on_step: OnStep) -> Tensor:
+        return self.filling.run(
+            self.network,
+            self.known[index.to(self.known.device)],
+            self.c.select(index),
+            alphabet=self.alphabet,
             generators=generators,
-            progress=progress,
+            on_step=on_step,
         )
-        return self.alphabet.latent(ids, self.alphabet.lengths(ids))
 
     @torch.no_grad()
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
