@@ -1,0 +1,213 @@
+"""What mmgen's door costs over a library's own call, on checkpoints that others would have made.
+
+A language model in the shape of GPT-2 and a text-to-image pipeline in that of Stable Diffusion,
+both of more than a hundred million random weights, are saved as their libraries save them and
+loaded twice: by `mmgen.Pipeline.from_pretrained` and by the library. The same prompt, the same
+options and the same seed, timed in turns in one run; what comes out is compared, too.
+
+    python -m benchmarks.speed.checkpoints --repeats 9
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.speed.timing import Spread, interleave, ratio
+from mmgen.evaluation.record import write_result
+from mmgen.pipeline import Pipeline
+
+__all__ = ["main"]
+
+PROTOCOL = 1
+MAX_OVERHEAD = 0.03
+LEAST_PARAMETERS = 100e6
+PROMPT = "a red circle left of a blue square"
+NEW_TOKENS, STEPS = 64, 8
+SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
+
+Case = Callable[[], Any]
+
+
+def _words() -> Any:
+    """Merges of bytes, those of the prompt among them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    inner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=SPECIAL[1]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        end_of_word_suffix="</w>",
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator([PROMPT], trainer)
+    return inner
+
+
+def _language_model(folder: Path) -> int:
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=_words(), bos_token=SPECIAL[1], eos_token=SPECIAL[1]
+    )
+    config = GPT2Config(bos_token_id=1, eos_token_id=1)
+    model = GPT2LMHeadModel(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model.num_parameters()
+
+
+def _diffusion_model(folder: Path) -> int:
+    import diffusers
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    (folder / "words").mkdir(parents=True)
+    _words().model.save(str(folder / "words"))
+    tokenizer = CLIPTokenizer(
+        vocab=str(folder / "words" / "vocab.json"),
+        merges=str(folder / "words" / "merges.txt"),
+        model_max_length=77,
+    )
+    encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=256,
+            intermediate_size=1024,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=1,
+        )
+    )
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(192, 384, 512),
+        layers_per_block=2,
+        cross_attention_dim=256,
+        attention_head_dim=8,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    )
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(32, 64, 64),
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+    )
+    scheduler = diffusers.DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,
+    )
+    diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return unet.num_parameters()
+
+
+def _text_cases(folder: Path) -> tuple[Case, Case]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    pipe = Pipeline.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def library() -> str:
+        inputs = tokenizer(PROMPT, return_tensors="pt")
+        asked = {"max_new_tokens": NEW_TOKENS, "pad_token_id": tokenizer.eos_token_id}
+        ids = model.generate(**inputs, do_sample=False, **asked)
+        new = ids[0, inputs["input_ids"].shape[1] :]
+        return tokenizer.decode(new, skip_special_tokens=True)
+
+    return lambda: pipe(PROMPT, temperature=0.0, max_new_tokens=NEW_TOKENS), library
+
+
+def _image_cases(folder: Path) -> tuple[Case, Case]:
+    import diffusers
+
+    pipe = Pipeline.from_pretrained(folder)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def library() -> np.ndarray:
+        generator = torch.Generator().manual_seed(0)
+        found = pipeline(PROMPT, num_inference_steps=STEPS, generator=generator)
+        return np.asarray(found.images[0])
+
+    return lambda: np.asarray(pipe(PROMPT, num_inference_steps=STEPS, seed=0)), library
+
+
+CHECKPOINTS = {
+    "text-generation": (_language_model, _text_cases),
+    "text-to-image": (_diffusion_model, _image_cases),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and write benchmarks/results/speed_checkpoints.json."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.speed.checkpoints",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    settings = parser.parse_args(arguments)
+    scores: dict[str, Any] = {}
+    for name, (build, cases) in CHECKPOINTS.items():
+        with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            count = build(Path(folder) / "made")
+            if count < LEAST_PARAMETERS:
+                raise RuntimeError(f"{name} has {count / 1e6:.0f} M parameters, not 100 M.")
+            ours, library = cases(Path(folder) / "made")
+        same = np.array_equal(ours(), library())
+        print(f"{name}, {count / 1e6:.0f} M, {settings.repeats} times ...", file=sys.stderr)
+        seconds = interleave({"mmgen": ours, "library": library}, settings.repeats)
+        overhead = Spread.of(ratio(seconds["mmgen"], seconds["library"]))
+        scores[name] = {
+            "parameters": count,
+            "same_output": bool(same),
+            "mmgen_seconds": Spread.of(seconds["mmgen"]).as_dict(),
+            "library_seconds": Spread.of(seconds["library"]).as_dict(),
+            "ratio": overhead.as_dict(),
+            "within": bool(overhead.median <= 1 + MAX_OVERHEAD),
+        }
+        print(f"{name:16} mmgen / library {overhead.median:.3f}, same output: {same}")
+    write_result(
+        settings.output / "speed_checkpoints.json",
+        task="speed of checkpoints",
+        protocol=PROTOCOL,
+        settings={
+            "repeats": settings.repeats,
+            "new_tokens": NEW_TOKENS,
+            "steps": STEPS,
+            "threads": torch.get_num_threads(),
+            "cores_allowed": len(os.sched_getaffinity(0)),
+        },
+        scores=scores,
+    )
+
+
+if __name__ == "__main__":
+    main()
