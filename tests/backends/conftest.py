@@ -10,8 +10,7 @@ import pytest
 import sentencepiece
 import torch
 from backends.tiny_diffusers import BUILT
-from backends.tiny_tokenizers import CORPUS, pieces
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from backends.tiny_tokenizers import byte_tokenizer, pieces
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -20,38 +19,12 @@ from transformers import (
     MarianConfig,
     MarianMTModel,
     MarianTokenizer,
-    PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
     T5Tokenizer,
 )
 
-CHAT = (
-    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
 MIDDLE = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
-
-
-def byte_tokenizer(*special: str, chat: bool = False) -> PreTrainedTokenizerFast:
-    """Merges of bytes, as those of GPT-2, that end and begin with one token."""
-    inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<|end|>", *special],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    inner.train_from_iterator(CORPUS, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        bos_token="<|end|>",
-        eos_token="<|end|>",
-        model_max_length=48,
-        **({"chat_template": CHAT} if chat else {}),
-    )
 
 
 def _sharpen(model: torch.nn.Module, std: float = 0.5) -> torch.nn.Module:
