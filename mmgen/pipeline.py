@@ -298,6 +298,8 @@ class Pipeline:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        engine: str | None = None,
+        compute_type: str = "float32",
         **place: Any,
     ) -> Pipeline:
         """Load a pipeline.
@@ -308,6 +310,8 @@ class Pipeline:
                 `org/name` (docs/checkpoints.md).
             device: Where it shall compute.
             dtype: In which precision.
+            engine: "ctranslate2" to run a language or translation model of transformers in it.
+            compute_type: In which precision an engine computes, such as "int8".
             place: Of a Hub id: revision, cache_dir, token, local_files_only, see
                 `mmgen.backends.foreign.Place`.
 
@@ -317,9 +321,12 @@ class Pipeline:
         """
         folder = Path(name)
         if is_foreign(name):
-            foreign = load(name, Place(**place), dtype=dtype)
+            own = {"dtype": dtype, "engine": engine, "compute_type": compute_type}
+            foreign = load(name, Place(**place), **own)
             parts = {"encoder": foreign.encoder, "model": foreign.model, "codec": foreign.codec}
             return cls(**parts, foreign=foreign).to(device, dtype)
+        if engine is not None:
+            raise TypeError(f"{str(name)!r} is a pipeline of mmgen, which no engine runs.")
         if place:
             raise TypeError(f"{str(name)!r} is no Hub id, which alone takes {', '.join(place)}.")
         if folder.is_dir():

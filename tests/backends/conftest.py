@@ -128,6 +128,8 @@ def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
         forced_eos_token_id=0,
     )
     model = _sharpen(MarianMTModel(config))
+    # Trained models give the padding no probability to speak of.
+    model.final_logits_bias[0, pad] = -100.0
     model.generation_config.bad_words_ids = [[pad]]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

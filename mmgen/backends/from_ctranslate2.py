@@ -1,0 +1,334 @@
+"""CTranslate2 as the engine of translation and language models of transformers.
+
+A checkpoint is converted once, into a cache, and then runs without its library, in eight bits if
+asked to. The engine's own draws follow no seed of a caller's, so a sample is the likeliest text,
+token by token; `best` searches further.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_transformers.tokenized_text import TokenizedText
+from mmgen.backends.from_transformers.tokenizers import load_tokenizer
+from mmgen.backends.given import AsGiven, GivenCondition
+from mmgen.backends.recognition import Recognised
+from mmgen.core.condition import Condition
+from mmgen.core.conditional import LogProb, Progress, Searchable
+from mmgen.core.errors import LoadError, MissingDependency, SpecError
+from mmgen.core.files import folder_beside
+from mmgen.core.latent import Latent
+from mmgen.core.model import Model
+from mmgen.core.options import Option
+from mmgen.core.rng import Generators
+from mmgen.core.spec import ConditionSpec
+
+__all__ = ["COMPUTE_TYPES", "load"]
+
+COMPUTE_TYPES = ("float32", "int8", "int8_float32", "int16", "bfloat16", "float16", "auto")
+
+_OPTIONS = (
+    Option(
+        "temperature", 0.0, "0, the likeliest tokens: draws have no seed.", minimum=0.0, maximum=0.0
+    ),
+    Option("max_new_tokens", 256, "Cut samples after so many tokens.", minimum=1, maximum=100_000),
+)
+
+
+class _Engine(ABC):
+    """A converted model: texts to tokens and scores.
+
+    Args:
+        converted: Folder that the converter wrote.
+        tokenizer: Of the checkpoint.
+        compute_type: In which precision it computes.
+    """
+
+    def __init__(self, converted: Path, tokenizer: Any, *, compute_type: str) -> None:
+        self.tokenizer = tokenizer
+        self.model = self._opened(os.fspath(converted), compute_type)
+
+    @abstractmethod
+    def _opened(self, folder: str, compute_type: str) -> Any:
+        """The model of the engine."""
+
+    @abstractmethod
+    def generate(self, text: str, *, longest: int, **how: Any) -> list[tuple[list[int], float]]:
+        """Own ids and scores of what is made of a text, the best first."""
+
+    @abstractmethod
+    def score(self, text: str, ids: Sequence[int]) -> float:
+        """log p of own ids and the end after them, in nats."""
+
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """Ids as the engine takes them."""
+        return self.tokenizer.convert_ids_to_tokens(list(ids))
+
+    def source(self, text: str) -> list[str]:
+        """A text as the engine takes it."""
+        return self.words(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+
+    def _read(self, sequences: Sequence[Sequence[str]], scores: Sequence[float]) -> Any:
+        ids = map(self.tokenizer.convert_tokens_to_ids, sequences)
+        return list(zip(map(list, ids), scores, strict=True))
+
+
+class _Translator(_Engine):
+    """A sequence-to-sequence model."""
+
+    def _opened(self, folder: str, compute_type: str) -> Any:
+        return _library().Translator(folder, compute_type=compute_type)
+
+    def generate(self, text: str, *, longest: int, **how: Any) -> list[tuple[list[int], float]]:
+        (found,) = self.model.translate_batch(
+            [self.source(text)],
+            max_decoding_length=longest,
+            max_input_length=0,
+            length_penalty=0,
+            return_scores=True,
+            **how,
+        )
+        return self._read(found.hypotheses, found.scores)
+
+    def score(self, text: str, ids: Sequence[int]) -> float:
+        (found,) = self.model.score_batch(
+            [self.source(text)], [self.words(ids)], max_input_length=0
+        )
+        return float(sum(found.log_probs))
+
+
+class _Writer(_Engine):
+    """A causal language model."""
+
+    def _opened(self, folder: str, compute_type: str) -> Any:
+        return _library().Generator(folder, compute_type=compute_type)
+
+    def generate(self, text: str, *, longest: int, **how: Any) -> list[tuple[list[int], float]]:
+        (found,) = self.model.generate_batch(
+            [self.source(text)],
+            max_length=longest,
+            length_penalty=0,
+            include_prompt_in_result=False,
+            return_scores=True,
+            **how,
+        )
+        return self._read(found.sequences, found.scores)
+
+    def score(self, text: str, ids: Sequence[int]) -> float:
+        prompt = self.source(text)
+        whole = [*prompt, *self.words(ids), self.tokenizer.eos_token]
+        (found,) = self.model.score_batch([whole], max_input_length=0)
+        return float(sum(found.log_probs[len(prompt) - 1 :]))
+
+
+_ENGINES: dict[str, type[_Engine]] = {
+    "text-generation": _Writer,
+    "translation": _Translator,
+    "text2text-generation": _Translator,
+}
+
+
+class EngineModel(Model):
+    """P(text | text) by an engine.
+
+    Args:
+        engine: The engine.
+        codec: Of the texts; its tokens are those of the tokenizer that end nothing.
+    """
+
+    condition = ConditionSpec()
+
+    def __init__(self, engine: _Engine, codec: TokenizedText) -> None:
+        super().__init__()
+        self.engine, self.spec = engine, codec.spec
+        self.own_ids = list(codec.token_ids)
+        self.places = {own: i for i, own in enumerate(self.own_ids)}
+        # The engine's weights are no tensors; this says where its results are.
+        self.place = nn.Parameter(torch.zeros(0), requires_grad=False)
+
+    def options(self) -> tuple[Option, ...]:
+        return _OPTIONS
+
+    def forward(self, c: Condition, **options: Any) -> EngineConditional:
+        if not isinstance(c, GivenCondition):
+            raise SpecError("An engine takes conditions from AsGiven.")
+        chosen = {o.name: options.get(o.name, o.default) for o in _OPTIONS}
+        return EngineConditional(self, c, chosen)
+
+    def loss(
+        self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        raise SpecError("CTranslate2 does not train. Load the checkpoint without engine=.")
+
+
+@dataclass(frozen=True)
+class EngineConditional(Searchable):
+    """P(text | text) of each of a batch of B texts.
+
+    Args:
+        model: The model.
+        c: Texts.
+        options: Of sampling.
+    """
+
+    model: EngineModel
+    c: GivenCondition
+    options: dict[str, Any]
+
+    @property
+    def batch(self) -> int:
+        return self.c.batch
+
+    def sample(
+        self,
+        num_samples: int = 1,
+        generators: Generators | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Latent:
+        rows = []
+        for i in range(self.batch):
+            rows.append(self._found(i, beam_size=1)[0][0])
+            if progress is not None:
+                progress(i + 1, self.batch)
+        return self._latent(rows * num_samples, (num_samples, self.batch))
+
+    def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
+        """log p(z | c), exact but for the engine's precision, the end counted."""
+        lengths = latent.lengths
+        if lengths is None:
+            lengths = torch.full((len(latent.z),), latent.z.shape[1])
+        nats = torch.zeros(self.batch)
+        for i, (row, length) in enumerate(zip(latent.z.tolist(), lengths.tolist(), strict=True)):
+            own = [self.model.own_ids[token] for token in row[:length]]
+            nats[i] = self.model.engine.score(self._text(i), own)
+        return LogProb(
+            nats=nats,
+            kind="exact",
+            std_error=torch.zeros_like(nats),
+            num_dims=lengths + 1,
+            how="sum of log p of each token given those before it, the end included",
+        )
+
+    def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
+        rows, scores = [], torch.zeros(num_best, self.batch)
+        for i in range(self.batch):
+            found = self._found(i, beam_size=num_beams, num_hypotheses=num_best)
+            for n, (ids, score) in enumerate(found):
+                rows.append((n * self.batch + i, ids))
+                scores[n, i] = score
+        ordered = [ids for _, ids in sorted(rows, key=lambda row: row[0])]
+        return self._latent(ordered, (num_best, self.batch)), scores
+
+    def _text(self, i: int) -> str:
+        return self.c.values[i]["text"]
+
+    def _found(self, i: int, **how: Any) -> list[tuple[list[int], float]]:
+        longest = self.options["max_new_tokens"]
+        return self.model.engine.generate(self._text(i), longest=longest, **how)
+
+    def _latent(self, rows: Sequence[Sequence[int]], shape: tuple[int, int]) -> Latent:
+        content = [[self.model.places[i] for i in row if i in self.model.places] for row in rows]
+        lengths = torch.tensor([len(row) for row in content])
+        z = torch.zeros(len(rows), max(1, int(lengths.max())), dtype=torch.long)
+        for padded, row in zip(z, content, strict=True):
+            padded[: len(row)] = torch.tensor(row, dtype=torch.long)
+        return Latent(z.unflatten(0, shape), lengths.unflatten(0, shape))
+
+
+def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
+    """The parts of a pipeline whose model runs in CTranslate2.
+
+    Raises:
+        MissingDependency: If CTranslate2 is not installed.
+        LoadError: If it does not know the architecture, or the task is another.
+    """
+    if found.library != "transformers" or found.task not in _ENGINES:
+        raise LoadError(
+            f"CTranslate2 runs {', '.join(_ENGINES)} of transformers; {found.source} is "
+            f"{found.task} of {found.library}. Leave engine= out."
+        )
+    if compute_type not in COMPUTE_TYPES:
+        raise ValueError(
+            f"compute_type is one of {', '.join(COMPUTE_TYPES)}; got {compute_type!r}."
+        )
+    where = {**place.as_dict(), "revision": found.revision or place.revision}
+    tokenizer = load_tokenizer(
+        found.source, "", hint="the folder of a whole checkpoint", trust_remote_code=False, **where
+    )
+    converted = _converted(found, where)
+    try:
+        engine = _ENGINES[found.task](converted, tokenizer, compute_type=compute_type)
+    except (RuntimeError, ValueError) as error:
+        raise LoadError(f"CTranslate2 cannot run {found.source}: {error}") from None
+    ends = set(tokenizer.convert_tokens_to_ids([tokenizer.eos_token]))
+    codec = TokenizedText(
+        tokenizer,
+        max_length=100_000,
+        token_ids=[i for i in range(len(tokenizer)) if i not in ends],
+        as_target=found.task != "text-generation",
+    )
+
+    def save(folder: Path) -> None:
+        raise SpecError(
+            "What CTranslate2 runs is not what the checkpoint was. Load it without engine= to save."
+        )
+
+    encoder = AsGiven(("text",), required=("text",))
+    return Foreign(encoder, EngineModel(engine, codec), codec, found, save)
+
+
+def _library() -> Any:
+    try:
+        import ctranslate2
+    except ImportError:
+        raise MissingDependency(
+            "ctranslate2", extra="engines", purpose="to run models in CTranslate2"
+        ) from None
+    return ctranslate2
+
+
+def _converted(found: Recognised, where: dict[str, Any]) -> Path:
+    """The folder of the converted checkpoint, made if it is not there yet."""
+    library = _library()
+    folder = _cache() / f"{_fingerprint(found)}-{library.__version__}"
+    if folder.is_dir():
+        return folder
+    converter = library.converters.TransformersConverter(
+        found.source, revision=where["revision"], trust_remote_code=False
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with folder_beside(folder) as new:
+            converter.convert(os.fspath(new), force=True)
+    except (ValueError, NotImplementedError, KeyError) as error:
+        raise LoadError(
+            f"CTranslate2 cannot convert {found.architecture} of {found.source}: {error}"
+        ) from None
+    return folder
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "mmgen" / "ctranslate2"
+
+
+def _fingerprint(found: Recognised) -> str:
+    """What tells one checkpoint from another: its commit, or the sizes and times of its files."""
+    about: list[Any] = [found.source, found.revision]
+    folder = Path(found.source)
+    if folder.is_dir():
+        states = ((f.name, f.stat()) for f in sorted(folder.iterdir()) if f.is_file())
+        about += [folder.resolve().as_posix(), [(n, s.st_size, s.st_mtime_ns) for n, s in states]]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
