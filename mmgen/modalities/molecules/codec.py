@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmgen.core.codec import Lossless
 from mmgen.core.errors import LoadError
 from mmgen.core.fitted import take_asset
-from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities.molecules.notation import SMILES, Notation
 from mmgen.modalities.molecules.structure import canonical
 from mmgen.modalities.molecules.vocabulary import Vocabulary
-from mmgen.modalities.text.ids import from_latent, pad, to_latent, unpad
+from mmgen.modalities.text.ids import TokenRows, pad, unpad
 
 __all__ = ["MoleculeTokens"]
 
 _SYMBOLS = "symbols.txt"
 
 
-class MoleculeTokens(Lossless):
+class MoleculeTokens(TokenRows):
     """One token for each symbol of a molecule's canonical SMILES, or of that as SELFIES.
 
     A molecule has other strings, too, so log p of its canonical one is at most log p of the
@@ -39,8 +36,6 @@ class MoleculeTokens(Lossless):
     Raises:
         ValueError: If the capacity cannot hold the basis, or max_length is below 1.
     """
-
-    elementwise = True
 
     def __init__(
         self, notation: Notation = SMILES, *, capacity: int = 64, max_length: int = 128
@@ -85,14 +80,6 @@ class MoleculeTokens(Lossless):
         vocabulary = self._require_vocabulary()
         return pad([vocabulary.ids(self._checked(value)) for value in values])
 
-    def encode(
-        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
-    ) -> Latent:
-        return to_latent(tensors)
-
-    def decode(self, latent: Latent) -> dict[str, Tensor]:
-        return from_latent(latent)
-
     def raw(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """The strings of prepared tensors in the codec's notation, molecules or not."""
         vocabulary = self._require_vocabulary()
@@ -101,10 +88,6 @@ class MoleculeTokens(Lossless):
     def present(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """Canonical SMILES where the string is a molecule, the raw string where it is none."""
         return [self._shown(raw) for raw in self.raw(tensors)]
-
-    def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Zeros (B,): symbols are counted, not measured."""
-        return torch.zeros(len(tensors["ids"]))
 
     def assets(self) -> dict[str, bytes]:
         return {} if self.vocabulary is None else {_SYMBOLS: self.vocabulary.to_bytes()}

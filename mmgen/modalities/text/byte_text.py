@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmgen.core.codec import Lossless
-from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.text.ids import from_latent, pad, to_latent, unpad
+from mmgen.modalities.text.ids import TokenRows, pad, unpad
 
 __all__ = ["ByteText", "utf8"]
 
 
-class ByteText(Lossless):
+class ByteText(TokenRows):
     """One token for each byte of UTF-8; every text comes back as it was.
 
     Bytes that are no UTF-8, as a model may draw them, are shown as the replacement character
@@ -27,8 +24,6 @@ class ByteText(Lossless):
 
     Source: ByT5 (Xue et al., 2021), Sec. 3.1, arXiv:2105.13626.
     """
-
-    elementwise = True
 
     def __init__(self, max_length: int) -> None:
         super().__init__()
@@ -48,20 +43,8 @@ class ByteText(Lossless):
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         return pad([self._bytes(value) for value in values])
 
-    def encode(
-        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
-    ) -> Latent:
-        return to_latent(tensors)
-
-    def decode(self, latent: Latent) -> dict[str, Tensor]:
-        return from_latent(latent)
-
     def present(self, tensors: Mapping[str, Tensor]) -> list[str]:
         return [bytes(row).decode("utf-8", "replace") for row in unpad(tensors)]
-
-    def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Zeros (B,): the bytes are the text."""
-        return torch.zeros(len(tensors["ids"]))
 
     def _bytes(self, value: Any) -> bytes:
         data = utf8(value)

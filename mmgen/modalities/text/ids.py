@@ -7,9 +7,28 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from mmgen.core.codec import Lossless
 from mmgen.core.latent import Latent
 
-__all__ = ["from_latent", "pad", "to_latent", "unpad"]
+__all__ = ["TokenRows", "from_latent", "pad", "to_latent", "unpad"]
+
+
+class TokenRows(Lossless):
+    """A codec whose prepared tensors are what `pad` gives, and its latents the same tokens."""
+
+    elementwise = True
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        return to_latent(tensors)
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        return from_latent(latent)
+
+    def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Zeros (B,): tokens are counted, not measured."""
+        return torch.zeros(len(tensors["ids"]))
 
 
 def pad(rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:

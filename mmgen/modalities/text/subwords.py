@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmgen.core.codec import Lossless
 from mmgen.core.errors import LoadError
 from mmgen.core.fitted import take_asset
-from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities.text.byte_text import utf8
-from mmgen.modalities.text.ids import from_latent, pad, to_latent, unpad
+from mmgen.modalities.text.ids import TokenRows, pad, unpad
 from mmgen.modalities.text.merges import LONGEST_PIECE, NUM_BYTES, ByteMerges
 
 __all__ = ["SubwordText"]
@@ -22,7 +19,7 @@ __all__ = ["SubwordText"]
 _MERGES = "merges.model"
 
 
-class SubwordText(Lossless):
+class SubwordText(TokenRows):
     """Tokens are frequent strings of bytes; every text comes back as it was.
 
     A text has one string of tokens that it is encoded as, but others may decode to it, too. So
@@ -36,8 +33,6 @@ class SubwordText(Lossless):
     Raises:
         ValueError: If the vocabulary is below 256 or max_length below 1.
     """
-
-    elementwise = True
 
     def __init__(self, vocabulary: int = 1024, *, max_length: int = 256) -> None:
         super().__init__()
@@ -76,21 +71,9 @@ class SubwordText(Lossless):
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         return pad([self._ids(value) for value in values])
 
-    def encode(
-        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
-    ) -> Latent:
-        return to_latent(tensors)
-
-    def decode(self, latent: Latent) -> dict[str, Tensor]:
-        return from_latent(latent)
-
     def present(self, tensors: Mapping[str, Tensor]) -> list[str]:
         merges = self._require_merges()
         return [merges.decode(row) for row in unpad(tensors)]
-
-    def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Zeros (B,): tokens are counted, not measured."""
-        return torch.zeros(len(tensors["ids"]))
 
     def assets(self) -> dict[str, bytes]:
         return {} if self.merges is None else {_MERGES: self.merges.proto}
