@@ -177,3 +177,27 @@ def test_words_never_seen_can_be_allowed(pixels_pipe: Pipeline) -> None:
 def test_a_wrong_name_lists_the_close_ones() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'text-to-image"):
         Pipeline.from_pretrained("text-to-imagee")
+
+
+def test_half_precision_changes_no_latent(
+    scenes_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is trained on the latents that the codec gives everywhere else."""
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(8)]
+    tensors = scenes_pipe.prepare([("a red circle", image) for image in images])
+    own = scenes_pipe.codec.encode(tensors["x"]).z
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = scenes_pipe.codec.encode(tensors["x"]).z
+        seen = []
+        loss = scenes_pipe.model.loss
+
+        def watched(latent, *rest, **options):  # noqa: ANN001, ANN002, ANN003, ANN202
+            seen.append(latent.z)
+            return loss(latent, *rest, **options)
+
+        monkeypatch.setattr(scenes_pipe.model, "loss", watched)
+        scenes_pipe.loss(tensors, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(seen[0], own)
+    # There is a difference to be seen, so the test can fail.
+    assert not torch.equal(halved, own)
