@@ -11,7 +11,7 @@ from mmgen.backends.from_ctranslate2 import load as from_ctranslate2
 from mmgen.backends.from_diffusers.loading import load as from_diffusers
 from mmgen.backends.from_transformers.loading import load as from_transformers
 from mmgen.backends.recognition import recognise
-from mmgen.backends.recognition.verbs import VERBS
+from mmgen.backends.recognition.verbs import LOADED
 from mmgen.core.errors import LoadError, UnknownNameError
 
 __all__ = ["load"]
@@ -42,8 +42,8 @@ def load(
             formats that can run code alone, or it needs code of its own.
     """
     found = recognise(name, **place.as_dict())
-    if (found.library, found.task) not in VERBS:
-        tasks = ", ".join(f"{task} of {library}" for library, task in VERBS)
+    if (found.library, found.task) not in LOADED:
+        tasks = ", ".join(f"{task} of {library}" for library, task in LOADED)
         raise LoadError(
             f"{found.source} is {found.architecture} of {found.library}, for {found.task}: "
             f"{found.distribution}. Such checkpoints are recognised, but not loaded yet; these "

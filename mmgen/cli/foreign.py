@@ -98,17 +98,24 @@ def list_foreign(*, as_json: bool) -> None:
 
 
 def _row(group: Group) -> dict[str, Any]:
+    """A group, which of it are loaded, and what can be asked of all those."""
+    from mmgen.backends.recognition.verbs import LOADED, verbs_of
+
+    own = {name: verbs_of(group.library, group.task, name) for name in group.architectures}
+    loaded = [name for name, verbs in own.items() if verbs]
+    verbs = LOADED.get((group.library, group.task), ()) if loaded else ()
     return {
         "library": group.library,
         "task": group.task,
         "x": group.x,
         "y": list(group.y),
         "architectures": list(group.architectures),
-        "verbs": list(_verbs(group)),
+        "loaded": loaded,
+        "verbs": list(verbs),
     }
 
 
-def _verbs(found: Recognised | Group) -> tuple[str, ...]:
-    from mmgen.backends.recognition.verbs import VERBS
+def _verbs(found: Recognised) -> tuple[str, ...]:
+    from mmgen.backends.recognition.verbs import verbs_of
 
-    return VERBS.get((found.library, found.task), ())
+    return verbs_of(found.library, found.task, found.architecture)

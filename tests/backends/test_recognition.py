@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from mmgen.backends.recognition import Recognised, recognise
+from mmgen.backends.recognition.__main__ import made_again, markdown
 from mmgen.backends.recognition.configuration import MAX_BYTES
 from mmgen.backends.recognition.table import PATH, Table, as_json, table
+from mmgen.backends.recognition.verbs import LOADED, verbs_of
 from mmgen.core.errors import LoadError, UnknownNameError
 from mmgen.modalities import modality_names
 
@@ -157,13 +159,10 @@ def test_what_the_libraries_save_themselves(tmp_path: Path) -> None:
 
 
 def test_the_table_is_that_of_the_installed_libraries() -> None:
-    from mmgen.backends.recognition.__main__ import made_again
-
     known, now = table(), made_again()
     if known.versions == now.versions:
-        assert PATH.read_text() == as_json(
-            now
-        )  # Make it again: python -m mmgen.backends.recognition
+        # Make it again: python -m mmgen.backends.recognition
+        assert PATH.read_text() == as_json(now)
         return
     for library in now.versions:
         both = set(known.architectures(library)) & set(now.architectures(library))
@@ -418,3 +417,14 @@ def test_what_the_hub_answers(endpoint: str, tmp_path: Path) -> None:
     assert nowhere[0] == "LoadError" and "no revision 'nowhere'" in nowhere[1]
     kept = [p.name for p in tmp_path.rglob("snapshots/*/*")]
     assert kept == ["config.json"]
+
+
+def test_the_readme_shows_what_is_loaded() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    assert markdown() in readme
+    for (library, task), verbs in LOADED.items():
+        groups = [g for g in table().groups if (g.library, g.task) == (library, task)]
+        names = [name for group in groups for name in group.architectures]
+        assert any(verbs_of(library, task, name)[: len(verbs)] == verbs for name in names)
+    assert verbs_of("transformers", "text-to-speech", "BarkModel") == ()
+    assert "log_prob" in verbs_of("diffusers", "text-to-image", "StableDiffusionPipeline")

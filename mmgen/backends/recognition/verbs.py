@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["VERBS"]
+__all__ = ["LOADED", "SCORED", "SPOKEN", "verbs_of"]
 
 _TOKENS = ("sample", "stream", "best", "log_prob", "known", "classify")
 
-VERBS: Mapping[tuple[str, str], tuple[str, ...]] = {
+LOADED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "text-generation"): _TOKENS,
     ("transformers", "translation"): _TOKENS,
     ("transformers", "text2text-generation"): _TOKENS,
@@ -25,4 +25,23 @@ VERBS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("diffusers", "text-to-audio"): ("sample",),
     ("diffusers", "unconditional-audio-generation"): ("sample",),
 }
-"""By library and task, the verbs of `docs/inference.md`. What is not here is not loaded."""
+"""Verbs of `docs/inference.md` by library and task. What is not here is not loaded."""
+
+SPOKEN = ("VitsModel", "MusicgenForConditionalGeneration")
+"""The architectures of transformers that make sounds and are loaded."""
+
+SCORED: Mapping[str, tuple[str, ...]] = {
+    "DDPMPipeline": ("log_prob", "known", "operator"),
+    "DDIMPipeline": ("log_prob", "known", "operator"),
+    "StableDiffusionPipeline": ("log_prob", "operator"),
+    "StableDiffusion3Pipeline": ("log_prob", "operator"),
+}
+"""What pipelines of diffusers answer besides, whose networks the diffusion family can ask."""
+
+
+def verbs_of(library: str, task: str, architecture: str) -> tuple[str, ...]:
+    """What can be asked of a checkpoint once it is loaded; nothing if it cannot be."""
+    verbs = LOADED.get((library, task), ())
+    if library == "transformers" and verbs == ("sample",) and architecture not in SPOKEN:
+        return ()
+    return verbs + SCORED.get(architecture, ())
