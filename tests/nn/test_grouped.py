@@ -23,6 +23,27 @@ def _network(row: int | None) -> GroupedTokenTransformer:
     return network
 
 
+def test_a_narrow_small_transformer_is_causal_and_caches_too() -> None:
+    torch.manual_seed(0)
+    network = GroupedTokenTransformer(
+        7, group=4, row=2, dim=(32, 16), depth=1, num_heads=2, condition=SPEC
+    )
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    c, ids = _condition(), _ids()
+    cache = network.cache()
+    parts = [network.extend(piece, c, cache) for piece in ids.split((3, 1, 4, 6), dim=1)]
+    whole = network(ids, c)
+    assert (torch.cat(parts, dim=1) - whole).abs().max() < 1e-5
+    changed = ids.clone()
+    changed[:, 9] = (changed[:, 9] + 1) % 7
+    assert torch.equal(network(changed, c)[:, :9], whole[:, :9])
+    assert network.out.in_features == 16
+    whole.square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
 def _condition() -> Condition:
     g = torch.Generator().manual_seed(1)
     mask = torch.arange(4) < torch.arange(2, 5)[:, None]
