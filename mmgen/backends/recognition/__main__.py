@@ -34,19 +34,19 @@ def made_again() -> Table:
 
 def markdown() -> str:
     """What is recognised and loaded, as the table of the README."""
-    lines = ["| library | task | P(X \\| Y) | architectures | verbs |", "|---|---|---|---|---|"]
-    rows: dict[tuple[str, str], list[Group]] = {}
+    lines = ["| library | tasks | P(X \\| Y) | architectures | verbs |", "|---|---|---|---|---|"]
+    rows: dict[tuple[str, str, str], list[Group]] = {}
     for group in table().groups:
-        if (group.library, group.task) in LOADED:
-            rows.setdefault((group.library, group.task), []).append(group)
-    for (library, task), groups in rows.items():
-        names = [name for group in groups for name in group.architectures]
-        loaded = [name for name in names if verbs_of(library, task, name)]
-        y = sorted({part for group in groups for part in group.y})
-        verbs = ", ".join(LOADED[library, task])
-        what = f"P({groups[0].x} \\| {', '.join(y) or 'nothing'})"
-        count = f"{len(loaded)}" if len(loaded) == len(names) else f"{len(loaded)} of {len(names)}"
-        lines.append(f"| {library} | {task} | {what} | {count} | {verbs} |")
+        verbs = LOADED.get((group.library, group.task))
+        if verbs:
+            rows.setdefault((group.library, group.x, ", ".join(verbs)), []).append(group)
+    for (library, x, verbs), groups in rows.items():
+        tasks = ", ".join(dict.fromkeys(group.task for group in groups))
+        y = ", ".join(sorted({part for group in groups for part in group.y}))
+        names = [(group.task, name) for group in groups for name in group.architectures]
+        loaded = sum(bool(verbs_of(library, task, name)) for task, name in names)
+        count = f"{loaded}" if loaded == len(names) else f"{loaded} of {len(names)}"
+        lines.append(f"| {library} | {tasks} | P({x} \\| {y}) | {count} | {verbs} |")
     return "\n".join(lines)
 
 
