@@ -270,12 +270,145 @@ def _stable_audio(folder: Path) -> Any:
     )
 
 
+def _sdxl(folder: Path) -> Any:
+    tokenizer = _clip_tokenizer(folder / "clip")
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8,
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        norm_num_groups=8,
+        cross_attention_dim=64,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 1),
+        projection_class_embeddings_input_dim=80,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+    return diffusers.StableDiffusionXLPipeline(
+        vae=_vae(),
+        text_encoder=_clip(tokenizer),
+        tokenizer=tokenizer,
+        text_encoder_2=_clip(tokenizer, CLIPTextModelWithProjection),
+        tokenizer_2=tokenizer,
+        unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading"),
+        add_watermarker=False,
+    )
+
+
+def _pixart(folder: Path) -> Any:
+    tokenizer, encoder = _t5(folder / "t5")
+    transformer = diffusers.PixArtTransformer2DModel(
+        sample_size=8,
+        num_layers=1,
+        patch_size=2,
+        attention_head_dim=8,
+        num_attention_heads=3,
+        caption_channels=32,
+        in_channels=4,
+        cross_attention_dim=24,
+        out_channels=8,
+        attention_bias=True,
+        activation_fn="gelu-approximate",
+        num_embeds_ada_norm=1000,
+        norm_type="ada_norm_single",
+        norm_elementwise_affine=False,
+        norm_eps=1e-6,
+    )
+    return diffusers.PixArtAlphaPipeline(
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        vae=_vae(),
+        transformer=transformer,
+        scheduler=diffusers.DDIMScheduler(steps_offset=1),
+    )
+
+
+def _ltx(folder: Path) -> Any:
+    tokenizer, encoder = _t5(folder / "t5")
+    transformer = diffusers.LTXVideoTransformer3DModel(
+        in_channels=8,
+        out_channels=8,
+        patch_size=1,
+        patch_size_t=1,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        cross_attention_dim=32,
+        num_layers=1,
+        caption_channels=32,
+    )
+    vae = diffusers.AutoencoderKLLTXVideo(
+        latent_channels=8,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+        spatio_temporal_scaling=(True, True, False, False),
+        decoder_spatio_temporal_scaling=(True, True, False, False),
+        decoder_inject_noise=(False,) * 5,
+        upsample_residual=(False,) * 4,
+        upsample_factor=(1,) * 4,
+        timestep_conditioning=False,
+        patch_size=1,
+        patch_size_t=1,
+    )
+    return diffusers.LTXPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        transformer=transformer,
+    )
+
+
+def _cogvideox(folder: Path) -> Any:
+    tokenizer, encoder = _t5(folder / "t5")
+    transformer = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=4,
+        attention_head_dim=8,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=2,
+        text_embed_dim=32,
+        num_layers=1,
+        sample_width=2,
+        sample_height=2,
+        sample_frames=9,
+        patch_size=2,
+        temporal_compression_ratio=4,
+        max_text_seq_length=16,
+    )
+    vae = diffusers.AutoencoderKLCogVideoX(
+        down_block_types=("CogVideoXDownBlock3D",) * 4,
+        up_block_types=("CogVideoXUpBlock3D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=2,
+        temporal_compression_ratio=4,
+    )
+    return diffusers.CogVideoXPipeline(
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        vae=vae,
+        transformer=transformer,
+        scheduler=diffusers.DDIMScheduler(steps_offset=1),
+    )
+
+
 BUILT: dict[str, Callable[[Path], Any]] = {
     "sd": lambda f: _stable_diffusion(f, "StableDiffusionPipeline"),
     "sd_image": lambda f: _stable_diffusion(f, "StableDiffusionImg2ImgPipeline"),
     "sd_paint": lambda f: _stable_diffusion(f, "StableDiffusionInpaintPipeline", 9),
     "sd_edit": lambda f: _stable_diffusion(f, "StableDiffusionInstructPix2PixPipeline", 8),
+    "sdxl": _sdxl,
     "sd3": _sd3,
+    "pixart": _pixart,
+    "ltx": _ltx,
+    "cogvideox": _cogvideox,
     "flux": _flux,
     "ddpm": _ddpm,
     "dit": _dit,
