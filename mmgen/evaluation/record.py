@@ -35,7 +35,8 @@ def write_result(
     No path of this machine gets into it: of settings that are absolute paths, the last part stays.
 
     Args:
-        path: File to write, ending in .json.
+        path: File to write, ending in .json. Its folder is made if it is not there: what has been
+            measured for an hour is not lost to that.
         task: What was measured.
         protocol: Version of how; scores of different versions do not compare.
         settings: What was chosen: pipeline, seeds, counts, options.
@@ -45,9 +46,10 @@ def write_result(
         The path.
 
     Raises:
-        ValueError: If the ending is another or the folder does not exist.
+        ValueError: If the ending is another.
         TypeError: If something in it has no form in JSON.
     """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     path = check_output(path, (".json",), what="a result")
     record = {
         "task": task,

@@ -129,7 +129,7 @@ def test_emoji(
 def test_results_hold_no_path_of_this_machine(tmp_path: Path) -> None:
     settings = {"pipeline": str(tmp_path / "tuned"), "folders": [tmp_path / "a"], "name": "a/b"}
     path = write_result(
-        tmp_path / "x.json", task="t", protocol=1, settings=settings, scores={"a": 1.0}
+        tmp_path / "new" / "x.json", task="t", protocol=1, settings=settings, scores={"a": 1.0}
     )
     record = json.loads(path.read_text("utf-8"))
     assert record["settings"] == {"pipeline": "tuned", "folders": ["a"], "name": "a/b"}
