@@ -92,7 +92,7 @@ def _diffusion_model(folder: Path) -> int:
     )
     unet = diffusers.UNet2DConditionModel(
         sample_size=16,
-        block_out_channels=(192, 384, 512),
+        block_out_channels=(192, 384, 544),
         layers_per_block=2,
         cross_attention_dim=256,
         attention_head_dim=8,
