@@ -120,3 +120,14 @@ def test_a_straight_path_is_scored(checkpoints: Callable[[str], Path]) -> None:
     image = pipe("A Red cat", seed=0, num_inference_steps=1, **options)
     score = pipe.given("A Red cat", likelihood="bound", num_bound_draws=4, **options)
     assert score.log_prob(image).nats.isfinite()
+
+
+def test_texts_are_those_of_their_rows_whatever_was_asked_before(
+    checkpoints: Callable[[str], Path],
+) -> None:
+    pipe = Pipeline.from_pretrained(checkpoints("sd"))
+    read = pipe.model.family.network.texts
+    alone = {t: read(pipe.given(t).conditional.c)[0] for t in ("A", "B", "C")}
+    for batch in (["A", "B"], ["B", "C", "B"], ["C", "A"]):
+        (found,) = read(pipe.given(batch).conditional.c)
+        torch.testing.assert_close(found, torch.cat([alone[t] for t in batch]))

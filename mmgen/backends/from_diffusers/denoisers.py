@@ -18,9 +18,6 @@ from mmgen.families.diffusion.path import GaussianPath, Straight, expand
 
 __all__ = ["DENOISERS", "LibraryDenoiser"]
 
-# Encoded texts that are kept, since a denoiser is asked many times about the same ones.
-_KEPT = 64
-
 
 class LibraryDenoiser(nn.Module, ABC):
     """The network of a pipeline, and the path that it was trained on.
@@ -36,7 +33,6 @@ class LibraryDenoiser(nn.Module, ABC):
         super().__init__()
         # A pipeline is no module; its networks are parts of the model that holds this one.
         self.__dict__["pipeline"] = pipeline
-        self._texts: dict[str, tuple[Tensor, ...]] = {}
 
     def parameters(self, recurse: bool = True) -> Any:
         """Those of the network."""
@@ -51,20 +47,26 @@ class LibraryDenoiser(nn.Module, ABC):
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
         """E[x_0 | z_t, y] for z_t (B, *event) at times t (B,)."""
 
+
+class _Reading(LibraryDenoiser):
+    """A network that is told a text."""
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__(pipeline)
+        self._texts: dict[str, tuple[Tensor, ...]] = {}
+
     def texts(self, c: GivenCondition) -> tuple[Tensor, ...]:
         """What the pipeline's text encoders make of each text, an empty one where none is given."""
         wanted = [values.get("text", "") for values in c.values]
-        for text in wanted:
-            if text not in self._texts:
-                if len(self._texts) >= _KEPT:
-                    self._texts.pop(next(iter(self._texts)))
-                with torch.no_grad():
-                    self._texts[text] = self._encoded(text)
+        kept = self._texts
+        with torch.no_grad():
+            # Those of the last call are kept: a denoiser is asked of the same ones at each step.
+            self._texts = {t: kept.get(t) or self._encoded(t) for t in dict.fromkeys(wanted)}
         return tuple(torch.cat(parts) for parts in zip(*map(self._texts.get, wanted), strict=True))
 
+    @abstractmethod
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         """What the network needs of a text, each (1, ...)."""
-        raise NotImplementedError
 
 
 class _OnSchedule(LibraryDenoiser):
@@ -98,25 +100,25 @@ class _Unconditional(_OnSchedule):
         return self.network(z_t, step).sample
 
 
-class _Text(_OnSchedule):
+class _Text(_OnSchedule, _Reading):
     """A UNet on latents that attends to a text: Stable Diffusion 1 and 2."""
 
     def _predict(self, z_t: Tensor, step: Tensor, c: GivenCondition) -> Tensor:
         (states,) = self.texts(c)
-        return self.network(z_t, step, encoder_hidden_states=states.to(z_t.dtype)).sample
+        return self.network(z_t, step, encoder_hidden_states=states.to(z_t)).sample
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         device = next(self.parameters()).device
         return (self.pipeline.encode_prompt([text], device, 1, False)[0],)
 
 
-class _Flow(LibraryDenoiser):
+class _Flow(_Reading):
     """A transformer that predicts the velocity on a straight path: Stable Diffusion 3."""
 
     path = Straight()
 
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
-        states, pooled = (x.to(z_t.dtype) for x in self.texts(c))
+        states, pooled = (x.to(z_t) for x in self.texts(c))
         velocity = self.network(
             hidden_states=z_t,
             timestep=1000 * t,
