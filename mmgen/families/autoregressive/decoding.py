@@ -13,7 +13,7 @@ from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.rng import Generators
-from mmgen.families.autoregressive.warping import Warping, draw
+from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import CausalNetwork
 
 __all__ = ["Decoder", "Halts", "Prefix", "grow"]
@@ -163,9 +163,8 @@ def grow(
             uniforms = torch.cat((uniforms, block), dim=1)
         logits = decoder.read(ids[rows, read:n])
         logits[:, list(excluded)] = -math.inf
-        logits = warping(logits, ids[rows, :n])
         read = n
-        drawn = draw(logits, uniforms[rows, n])
+        drawn = warping.choose(logits, ids[rows, :n], uniforms[rows, n])
         drawn = torch.where(n < counts[rows], ids[rows, n], drawn)
         stays = ~done[rows] & (drawn != alphabet.end)
         ids[rows, n] = torch.where(stays, drawn, 0)

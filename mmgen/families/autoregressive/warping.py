@@ -45,8 +45,7 @@ class Warping:
             logits_RV: Logits of the next token, float32.
             before_RL: Tokens that came before.
         """
-        if self.repetition_penalty != 1:
-            logits_RV = self._penalised(logits_RV, before_RL)
+        logits_RV = self._seen(logits_RV, before_RL)
         if self.temperature == 0:
             best_R1 = logits_RV.argmax(1, keepdim=True)
             return torch.full_like(logits_RV, -math.inf).scatter(1, best_R1, 0.0)
@@ -60,6 +59,17 @@ class Warping:
             least_R1 = logits_RV.amax(1, keepdim=True) + math.log(self.min_p)
             logits_RV = logits_RV.masked_fill(logits_RV < least_R1, -math.inf)
         return logits_RV
+
+    def choose(self, logits_RV: Tensor, before_RL: Tensor, uniform_R: Tensor) -> Tensor:
+        """One token for each row (R,), drawn from the changed logits by a uniform number."""
+        if self.temperature == 0:
+            # Summing the probabilities of a large vocabulary costs as much as a small model's step.
+            return self._seen(logits_RV, before_RL).argmax(1)
+        return draw(self(logits_RV, before_RL), uniform_R)
+
+    def _seen(self, logits_RV: Tensor, before_RL: Tensor) -> Tensor:
+        unchanged = self.repetition_penalty == 1
+        return logits_RV if unchanged else self._penalised(logits_RV, before_RL)
 
     def _penalised(self, logits_RV: Tensor, before_RL: Tensor) -> Tensor:
         penalty = self.repetition_penalty

@@ -12,7 +12,7 @@ from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.parts import OnStep
 from mmgen.core.rng import Generators
-from mmgen.families.autoregressive.warping import Warping, draw
+from mmgen.families.autoregressive.warping import Warping
 from mmgen.families.masked.bound import hidden_id, possible_logits
 from mmgen.nn.tokens import TokenNetwork
 
@@ -100,7 +100,7 @@ class Filling:
         # A random order is known beforehand, so only what is revealed need be drawn.
         among = _first(keys, hidden, count) if self.order == "random" else hidden
         nothing = torch.zeros(int(among.sum()), 0, dtype=torch.long, device=logits.device)
-        tokens = draw(warping(logits[among], nothing), uniforms[among])
+        tokens = warping.choose(logits[among], nothing, uniforms[among])
         drawn = torch.zeros_like(hidden, dtype=torch.long).masked_scatter(among, tokens)
         if self.order == "random":
             return drawn, among, keys
