@@ -34,7 +34,9 @@ def train(  # noqa: PLR0913 - a parameter is an option of the command line
         Path | None,
         typer.Option("--output", "-o", help="Folder of the run; runs/<name> if not given."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps. A finished run goes on if asked for more.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,

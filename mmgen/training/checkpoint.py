@@ -23,6 +23,9 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 
 # What a run may change when it goes on, without becoming another run.
 _FREE = {"checkpoint_every", "sample_every", "log_every", "workers", "tensorboard", "compile"}
+# May change, too, though the run then differs from one in one go: a learning rate that had fallen
+# to nothing is again where the longer schedule has it.
+_EXTENDED = {"steps"}
 
 
 def save_checkpoint(
@@ -65,16 +68,23 @@ def load_checkpoint(
         The number of steps done.
 
     Raises:
-        LoadError: If it cannot be read or is of a run with other settings.
+        LoadError: If it cannot be read, is of a run with other settings, or is of a later step
+            than the last of this one.
     """
     content = read_json(folder / "state.json")
     ours, theirs = asdict(settings), content.get("settings", {})
-    changed = [k for k in ours if k not in _FREE and ours[k] != theirs.get(k)]
+    changed = [k for k in ours if k not in _FREE | _EXTENDED and ours[k] != theirs.get(k)]
     if changed:
         raise LoadError(
             f"{folder} is of a run with other settings: "
             + ", ".join(f"{k} was {theirs.get(k)}, is now {ours[k]}" for k in changed)
             + ". Go on with the same ones, or name another output folder."
+        )
+    done = int(content["step"])
+    if done > settings.steps:
+        raise LoadError(
+            f"{folder} is of step {done}, beyond the {settings.steps} steps asked for. Ask for at "
+            "least as many, or name another output folder."
         )
     tensors = read_tensors(folder / "state.safetensors")
     try:
@@ -95,7 +105,7 @@ def load_checkpoint(
         own = {index: state[first + index] for index in range(count) if first + index in state}
         optimizer.load_state_dict({**optimizer.state_dict(), "state": own})
         first += count
-    return int(content["step"])
+    return done
 
 
 def _num_parameters(optimizer: torch.optim.Optimizer) -> int:

@@ -154,6 +154,16 @@ def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
         )
 
 
+def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
+    fit(fresh(), pictures(), output=tmp_path, progress=False, steps=4, **SMALL)
+    fit(fresh(), pictures(), output=tmp_path, progress=False, steps=8, **SMALL)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert rows[4]["learning_rate"] > rows[3]["learning_rate"]
+    with pytest.raises(LoadError, match="of step 8, beyond the 4 steps"):
+        fit(fresh(), pictures(), output=tmp_path, progress=False, steps=4, **SMALL)
+
+
 def test_a_run_of_another_pipeline_is_refused(tmp_path: Path) -> None:
     fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
     other = Pipeline.compose(x="image", family="diffusion", size="debug")
