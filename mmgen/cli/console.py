@@ -7,8 +7,8 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 import typer
@@ -17,6 +17,7 @@ from mmgen.core.errors import MMGenError
 
 __all__ = [
     "Stopped",
+    "answer",
     "progress_bar",
     "report",
     "spinner",
@@ -38,6 +39,22 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 class Stopped(Exception):
     """Ctrl-C, with what is left and how to go on."""
+
+
+def answer(
+    run: Callable[[], Mapping[str, Any]],
+    show: Callable[[Mapping[str, Any]], None],
+    *,
+    as_json: bool,
+) -> None:
+    """Run what finds a result, then show it, or write it as JSON and nothing else on stdout."""
+    # What libraries print must not come between the lines of JSON.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        result = run()
+    if as_json:
+        write_json(result)
+    else:
+        show(result)
 
 
 def report(error: BaseException, *, as_json: bool, debug: bool) -> int:

@@ -16,12 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mmgen import hub
 from mmgen.cli.console import spinner, write_json
+from mmgen.cli.parameters import AsJson
 from mmgen.version import __version__
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class _Row:
     mend: str = ""
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check the installation and say how to mend it."""
     with spinner("Looking (it imports torch and what is optional; some seconds)"):
         rows = list(_rows())

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmgen.cli.console import progress_bar, spinner, write_json
+from mmgen.cli.console import answer, progress_bar, spinner
 from mmgen.cli.device import find_device
 from mmgen.cli.known import Known
 from mmgen.cli.naming import find_named
 from mmgen.cli.options import split_pairs, typed_options
+from mmgen.cli.parameters import AsJson, DeviceName, PipelineOptions
 from mmgen.core.errors import SpecError
 from mmgen.core.files import check_output
 from mmgen.version import __version__
@@ -84,10 +84,7 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
     negative_prompt: Annotated[
         str | None, typer.Option(help="What guidance leads away from.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Any option that `mmgen show NAME` lists."),
-    ] = None,
+    option: PipelineOptions = None,
     with_: Annotated[
         list[str] | None,
         typer.Option("--with", metavar="PART=VALUE", help="A further part of the condition."),
@@ -123,15 +120,11 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
     posterior: Annotated[
         str | None, typer.Option(help="How a measurement is used: mmps or split_gibbs.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. The GPU if there is one.")
-    ] = None,
+    device: DeviceName = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Precision of the weights.")
     ] = "float32",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Say what was done as JSON, and only that.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Sample P(X | CONDITION) into a file.
 
@@ -151,13 +144,11 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
     first = secrets.randbelow(2**31) if seed is None else seed
     more = Known(known, mask, tuple(operator or ()), measurement, noise, posterior)
     request = _Request(name, conditions or (), parts, options, more, num_samples, first)
-    # What libraries print must not come between the lines of JSON.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        result = _run(request, output=output, device=device, dtype=dtype)
-    if as_json:
-        write_json(result)
-    else:
-        _print(result, drawn=seed is None)
+    answer(
+        lambda: _run(request, output=output, device=device, dtype=dtype),
+        partial(_print, drawn=seed is None),
+        as_json=as_json,
+    )
 
 
 def _run(

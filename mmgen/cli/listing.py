@@ -11,6 +11,7 @@ from mmgen import hub
 from mmgen.cli.console import spinner, write_json
 from mmgen.cli.foreign import list_foreign, show_foreign
 from mmgen.cli.naming import Named, find_foreign, find_named
+from mmgen.cli.parameters import AsJson
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from mmgen.core.options import Option
 
 __all__ = ["list_pipelines", "show"]
-
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def list_pipelines(

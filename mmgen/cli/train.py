@@ -14,6 +14,7 @@ import typer
 from mmgen import hub
 from mmgen.cli.console import Stopped, spinner
 from mmgen.cli.device import find_device
+from mmgen.cli.parameters import DeviceName
 from mmgen.core.errors import SpecError
 from mmgen.core.files import read_json
 
@@ -40,9 +41,7 @@ def train(  # noqa: PLR0913 - a parameter is an option of the command line
     batch_size: Annotated[int | None, typer.Option(help="Pairs in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. The GPU if there is one.")
-    ] = None,
+    device: DeviceName = None,
     tensorboard: Annotated[
         bool | None, typer.Option("--tensorboard", help="Write logs for TensorBoard, too.")
     ] = None,

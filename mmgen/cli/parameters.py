@@ -1,0 +1,24 @@
+"""Parameters that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["AsJson", "DeviceName", "PipelineName", "PipelineOptions", "SeedOfEstimates", "XFiles"]
+
+PipelineName = Annotated[str, typer.Argument(help="A pipeline of `mmgen list`, or a saved folder.")]
+XFiles = Annotated[
+    list[Path], typer.Argument(metavar="X_FILE...", help="Values of X, a file each.")
+]
+SeedOfEstimates = Annotated[int, typer.Option(help="Of estimates, for the first x.")]
+PipelineOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Any option that `mmgen show NAME` lists."),
+]
+DeviceName = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps. The GPU if there is one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, and nothing else.")]
