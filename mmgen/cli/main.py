@@ -15,6 +15,7 @@ from mmgen.cli.doctor import doctor
 from mmgen.cli.generate import generate
 from mmgen.cli.listing import list_pipelines, show
 from mmgen.cli.outliers import outliers
+from mmgen.cli.pairs import pairs
 from mmgen.cli.train import train
 from mmgen.version import __version__
 
@@ -32,6 +33,7 @@ app.command("generate")(generate)
 app.command("classify")(classify)
 app.command("outliers")(outliers)
 app.command("train")(train)
+app.add_typer(pairs, name="pairs")
 app.command("list")(list_pipelines)
 app.command("show")(show)
 app.command("doctor")(doctor)

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "DeviceName", "PipelineName", "PipelineOptions", "SeedOfEstimates", "XFiles"]
+__all__ = [
+    "Adapt",
+    "AsJson",
+    "ColumnNames",
+    "DeviceName",
+    "PairsPaths",
+    "PipelineName",
+    "PipelineOptions",
+    "SeedOfEstimates",
+    "XFiles",
+]
 
 PipelineName = Annotated[str, typer.Argument(help="A pipeline of `mmgen list`, or a saved folder.")]
 XFiles = Annotated[
@@ -22,3 +32,21 @@ DeviceName = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1, mps. The GPU if there is one.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, and nothing else.")]
+PairsPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH...",
+        help="A file or folder of pairs; or several text files whose lines belong together, y "
+        "first.",
+    ),
+]
+ColumnNames = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PART=NAME", help="The column of x, of y, or of a part of y. Repeat it."),
+]
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt", help="Scale and crop images, resample and mix sounds, so that they fit."
+    ),
+]

@@ -25,6 +25,9 @@ class Encoder(Fitted):
     is switching that entry off.
     """
 
+    modality: str | None = None
+    """Name of the module in `mmgen.modalities` of its values; None if they are of no single one."""
+
     @property
     @abstractmethod
     def spec(self) -> ConditionSpec:

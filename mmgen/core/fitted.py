@@ -20,6 +20,16 @@ class Fitted(nn.Module, ABC):
     weights and required to load. A vocabulary is an asset.
     """
 
+    columns: tuple[str, ...] = ()
+    """Names of its numbers, if a value is several of them, each a column of a table."""
+
+    def adapt(self, value: Any) -> Any:
+        """The value nearest to this one that `prepare` takes: scaled, cropped, resampled, mixed.
+
+        Nothing calls it unless a user asks for it. If not said otherwise, the value itself.
+        """
+        return value
+
     @property
     def fitted(self) -> bool:
         """Whether it has what `fit` takes: no buffer is NaN.

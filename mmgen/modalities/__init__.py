@@ -8,7 +8,10 @@ A modality is a module of this package with
 - `load(path)`: the value of a file,
 - `SUFFIXES`: the file endings it can write, and `PREVIEW_SUFFIX`, the one that people can look at
   or listen to,
+- `COLUMNS`: what a column of its values is often called in a table, and `IN_FILES`, whether its
+  cells are paths of files that hold the value or the value itself,
 - `save(value, path)` and `save_many(values, path, titles)`: one value, or an overview of several,
+- `measures(value)`, where something of a value can be counted: numbers by name, or words,
 - `load_mask(path)` and `load_measurement(path)`, where a mask or a measurement of a value can be
   read from more than a .npy file.
 """

@@ -20,6 +20,8 @@ from mmgen.core.latent import Latent
 from mmgen.core.spec import ConditionSpec, Spec
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
     "NAMES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
@@ -28,6 +30,7 @@ __all__ = [
     "codec",
     "encoder",
     "load",
+    "measures",
     "save",
     "save_many",
 ]
@@ -35,6 +38,8 @@ __all__ = [
 NAMES = "class names"
 """What the names are that `codec` and `encoder` take."""
 
+COLUMNS = ("label", "class", "category", "cls")
+IN_FILES = False
 SUFFIXES = (".txt", ".json")
 PREVIEW_SUFFIX = SUFFIXES[0]
 
@@ -93,6 +98,8 @@ class LabelEncoder(Encoder):
         SpecError: If a name is given twice, is empty or is no text, or there is none.
     """
 
+    modality = "label"
+
     def __init__(self, names: Sequence[str], *, dim: int, vector: bool = False) -> None:
         super().__init__()
         self.names = _checked_names(names)
@@ -148,6 +155,11 @@ def load(path: str | os.PathLike[str]) -> Any:
         return json.loads(text) if path.suffix.lower() == ".json" else text.removesuffix("\n")
     except (OSError, ValueError) as error:
         raise LoadError(f"Could not read {str(path)!r} as a label: {error}") from None
+
+
+def measures(value: Any) -> dict[str, str]:
+    """The class, to be counted."""
+    return {"": str(value)}
 
 
 def save(value: str, path: str | os.PathLike[str]) -> Path:

@@ -30,10 +30,12 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities import modality
+from mmgen.pipeline import Pipeline
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.ema import WeightAverage
 from mmgen.training.muon import Muon, hidden_matrices
-from mmgen.training.pairs import ListedPairs, Pairs, batch_at
+from mmgen.training.pairs import ListedPairs, Pairs, batch_at, index_at
+from mmgen.training.reading import Source, read_pairs
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
 
@@ -44,7 +46,7 @@ Trained = TypeVar("Trained", bound=Trainable)
 
 def fit(
     pipe: Trained,
-    pairs: Pairs | Sequence[tuple[Any, Any]],
+    pairs: Source,
     *,
     output: str | os.PathLike[str],
     preview: Sequence[Any] = (),
@@ -57,7 +59,8 @@ def fit(
         pipe: What to train, in place; also an `Autoencoding`, for a codec of latents, or a
             `Vocoding`. If it has no vocabularies and statistics yet, they are taken from the first
             pairs.
-        pairs: What to learn.
+        pairs: What to learn: `Pairs`, a sequence of (y, x), or for a pipeline also whatever
+            `read_pairs` reads, such as a folder.
         output: Folder of checkpoints, log and overviews of samples.
         preview: Conditions to draw samples for at intervals, if it is a pipeline.
         progress: Show a progress bar.
@@ -72,7 +75,7 @@ def fit(
     """
     settings = TrainSettings(**settings)
     if not isinstance(pairs, Pairs):
-        pairs = ListedPairs(pairs)
+        pairs = read_pairs(pairs, pipe) if isinstance(pipe, Pipeline) else ListedPairs(pairs)
     if len(pairs) == 0:
         raise ValueError("Expected at least one pair to train on, got none.")
     run = _Run(pipe, pairs, Path(output), settings, preview)
@@ -108,8 +111,24 @@ class _Batches(IterableDataset):
         while batch < run.settings.steps * run.settings.accumulation:
             first = batch * size * world + run.accelerator.process_index
             rows = batch_at(run.pairs, first, size, seed=run.settings.seed, stride=world)
-            yield run.pipe.prepare(rows)
+            try:
+                tensors = run.pipe.prepare(rows)
+            except (ValueError, TypeError) as error:
+                raise self._located(rows, first, error) from None
+            yield tensors
             batch += stride
+
+    def _located(self, rows: Sequence[tuple[Any, Any]], first: int, error: Exception) -> Exception:
+        """The error, with the place of the first pair of the batch that cannot be prepared."""
+        run = self._run
+        for number, row in enumerate(rows):
+            try:
+                run.pipe.prepare([row])
+            except (ValueError, TypeError) as own:
+                position = first + number * run.accelerator.num_processes
+                index = index_at(run.pairs, position, seed=run.settings.seed)
+                return type(own)(f"{run.pairs.where(index)}: {own}")
+        return error
 
 
 class _Run:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DrawnPairs", "ListedPairs", "Pairs", "batch_at"]
+__all__ = ["DrawnPairs", "ListedPairs", "Pairs", "batch_at", "index_at"]
 
 
 class Pairs(ABC):
@@ -25,7 +25,15 @@ class Pairs(ABC):
 
     @abstractmethod
     def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
-        """The pair (y, x) of this index."""
+        """The pair (y, x) of this index.
+
+        Raises:
+            ValueError: If it cannot be read. The message says where it stands.
+        """
+
+    def where(self, index: int) -> str:
+        """Where the pair of this index comes from, for messages."""
+        return f"pair {index}"
 
 
 class ListedPairs(Pairs):
@@ -79,13 +87,16 @@ def batch_at(
         seed: Of the order and of what each pair draws.
         stride: Number of processes that share the run.
     """
-    size = len(pairs)
-    found = []
-    for position in range(first, first + count * stride, stride):
-        epoch, place = divmod(position, size)
-        index = _shuffled(place, size, seed=seed, epoch=epoch)
-        found.append(pairs.pair(index, np.random.default_rng([seed, position])))
-    return found
+    return [
+        pairs.pair(index_at(pairs, position, seed=seed), np.random.default_rng([seed, position]))
+        for position in range(first, first + count * stride, stride)
+    ]
+
+
+def index_at(pairs: Pairs, position: int, *, seed: int) -> int:
+    """The index of the pair at a position of the endless shuffled run."""
+    epoch, place = divmod(position, len(pairs))
+    return _shuffled(place, len(pairs), seed=seed, epoch=epoch)
 
 
 def _shuffled(place: int, size: int, *, seed: int, epoch: int, rounds: int = 4) -> int:

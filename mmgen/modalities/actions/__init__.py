@@ -6,6 +6,8 @@ from mmgen.modalities.actions.files import PREVIEW_SUFFIX, SUFFIXES, load, save,
 from mmgen.modalities.actions.windows import Episode, Windows, window
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "ActionChunks",
@@ -19,6 +21,9 @@ __all__ = [
     "save_many",
     "window",
 ]
+
+COLUMNS = ("actions", "action", "file_name", "path", "npy")
+IN_FILES = True
 
 
 def codec(size: str) -> ActionChunks:

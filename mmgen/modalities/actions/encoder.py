@@ -46,6 +46,8 @@ class ObservationEncoder(Encoder):
         SpecError: If there is no name, or a shape is of neither form.
     """
 
+    modality = "actions"
+
     def __init__(
         self,
         shapes: Mapping[str, Sequence[int]],
@@ -81,6 +83,10 @@ class ObservationEncoder(Encoder):
         encoder.parts[0].mean.zero_()
         encoder.parts[0].std.fill_(1.0)
         return encoder
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.shapes)
 
     @property
     def spec(self) -> ConditionSpec:

@@ -14,7 +14,7 @@ from mmgen.core.errors import LoadError, MissingDependency
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["numbers", "read_table", "texts"]
+__all__ = ["numbers", "read_files", "read_table", "texts"]
 
 
 def read_table(
@@ -26,16 +26,26 @@ def read_table(
         LoadError: If there is none, one is no parquet file, or it lacks a column.
         MissingDependency: If pyarrow is not installed.
     """
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise LoadError(f"There is no {pattern} in {folder}. The dataset is incomplete.")
+    return read_files(paths, columns=columns)
+
+
+def read_files(paths: Sequence[Path], *, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """The rows of several files, one after another.
+
+    Raises:
+        LoadError: If one is no parquet file or lacks a column, or they do not fit together.
+        MissingDependency: If pyarrow is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
         raise MissingDependency(
-            "pyarrow", extra="policies", purpose="Reading LeRobot datasets"
+            "pyarrow", extra="policies", purpose="Reading Parquet files"
         ) from None
-    paths = sorted(folder.glob(pattern))
-    if not paths:
-        raise LoadError(f"There is no {pattern} in {folder}. The dataset is incomplete.")
     tables = []
     for path in paths:
         try:
@@ -50,6 +60,7 @@ def read_table(
     try:
         return pyarrow.concat_tables(tables, promote_options="default")
     except pyarrow.ArrowException as error:
+        folder = paths[0].parent
         raise LoadError(f"The files in {folder} do not hold the same columns: {error}") from None
 
 

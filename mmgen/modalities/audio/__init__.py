@@ -1,7 +1,15 @@
 """Sounds: Audio to people, mel frames or tokens to models."""
 
 from mmgen.modalities.audio.encoder import AudioEncoder
-from mmgen.modalities.audio.files import PREVIEW_SUFFIX, SUFFIXES, in_a_row, load, save, save_many
+from mmgen.modalities.audio.files import (
+    PREVIEW_SUFFIX,
+    SUFFIXES,
+    in_a_row,
+    load,
+    measures,
+    save,
+    save_many,
+)
 from mmgen.modalities.audio.griffin_lim import GriffinLim
 from mmgen.modalities.audio.log_mel import LogMel
 from mmgen.modalities.audio.mu_law import MuLaw
@@ -9,6 +17,8 @@ from mmgen.modalities.audio.value import Audio, resample
 from mmgen.nn.mel import MelSpec
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "Audio",
@@ -21,10 +31,14 @@ __all__ = [
     "encoder",
     "in_a_row",
     "load",
+    "measures",
     "resample",
     "save",
     "save_many",
 ]
+
+COLUMNS = ("audio", "file_name", "sound", "path", "wav", "flac", "mp3", "ogg")
+IN_FILES = True
 
 
 def _mel(size: str) -> MelSpec:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.spec import ConditionSpec
-from mmgen.modalities.audio.files import load_batch
+from mmgen.modalities.audio.files import fit_to_rate, load_batch
 from mmgen.modalities.audio.value import Audio
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.mel import MelSpec, MelTransform
@@ -36,6 +36,8 @@ class AudioEncoder(Encoder):
         stride: Frames of a token.
         max_frames: Longest sound, in frames. A longer one is an error, never cut.
     """
+
+    modality = "audio"
 
     def __init__(
         self,
@@ -64,6 +66,9 @@ class AudioEncoder(Encoder):
     @property
     def spec(self) -> ConditionSpec:
         return ConditionSpec(token_dim=self.dim)
+
+    def adapt(self, value: Any) -> Any:
+        return fit_to_rate(value, self.mel.sampling_rate)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         rate, hop = self.mel.sampling_rate, self.mel.hop

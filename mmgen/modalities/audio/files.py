@@ -14,10 +14,20 @@ from torch import Tensor
 
 from mmgen.core.errors import LoadError, MissingDependency
 from mmgen.core.files import check_output, write_beside
-from mmgen.modalities.audio.value import Audio
+from mmgen.modalities.audio.value import Audio, resample
 from mmgen.modalities.audio.wav import read_wav, write_wav
 
-__all__ = ["PREVIEW_SUFFIX", "SUFFIXES", "in_a_row", "load", "load_batch", "save", "save_many"]
+__all__ = [
+    "PREVIEW_SUFFIX",
+    "SUFFIXES",
+    "fit_to_rate",
+    "in_a_row",
+    "load",
+    "load_batch",
+    "measures",
+    "save",
+    "save_many",
+]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 PREVIEW_SUFFIX = SUFFIXES[0]
@@ -75,6 +85,18 @@ def load(value: Any, *, sampling_rate: int | None = None) -> Audio:
         "Expected a sound (Audio, path, bytes, (array, sampling_rate) or "
         f'{{"array", "sampling_rate"}}), got {type(value).__name__}.'
     )
+
+
+def measures(value: Any) -> dict[str, float]:
+    """Duration in s, rate in Hz and number of channels of a sound."""
+    sound = load(value)
+    channels = sound.samples.shape[0]
+    return {"seconds": sound.seconds, "Hz": sound.sampling_rate, "channels": channels}
+
+
+def fit_to_rate(value: Any, sampling_rate: int) -> Audio:
+    """A sound mixed to one channel and resampled. Its length stays."""
+    return resample(load(value).mono(), sampling_rate)
 
 
 def load_batch(

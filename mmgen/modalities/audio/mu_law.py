@@ -12,7 +12,7 @@ from torch import Tensor
 from mmgen.core.codec import Lossless
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.audio.files import load_batch
+from mmgen.modalities.audio.files import fit_to_rate, load_batch
 from mmgen.modalities.audio.value import Audio
 
 __all__ = ["MuLaw", "compress", "expand"]
@@ -73,6 +73,9 @@ class MuLaw(Lossless):
             units=f"{self.sampling_rate} Hz",
             max_length=self.max_length,
         )
+
+    def adapt(self, value: Any) -> Any:
+        return fit_to_rate(value, self.sampling_rate)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         samples, lengths = load_batch(

@@ -9,6 +9,7 @@ from mmgen.modalities.image.files import (
     load,
     load_mask,
     load_measurement,
+    measures,
     save,
     save_many,
     to_pil,
@@ -17,6 +18,8 @@ from mmgen.modalities.image.latents import Latents
 from mmgen.modalities.image.pixels import Pixels
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "Codes",
@@ -27,12 +30,16 @@ __all__ = [
     "encoder",
     "grid",
     "load",
+    "measures",
     "load_mask",
     "load_measurement",
     "save",
     "save_many",
     "to_pil",
 ]
+
+COLUMNS = ("image", "file_name", "img", "picture", "path", "png", "jpg", "jpeg", "webp")
+IN_FILES = True
 
 
 def codec(size: str) -> Pixels:

@@ -14,7 +14,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.image.files import load_batch, to_pil
+from mmgen.modalities.image.files import fit_into_square, load_batch, to_pil
 from mmgen.nn.vq import QuantizingAutoencoder
 
 __all__ = ["Codes"]
@@ -66,6 +66,9 @@ class Codes(Codec):
             high=1.0,
             vocabulary=self.autoencoder.vocabulary,
         )
+
+    def adapt(self, value: Any) -> Any:
+        return fit_into_square(value, self.size)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         return {"pixels": load_batch(values, size=self.size)}

@@ -16,7 +16,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError
 from mmgen.core.spec import ConditionSpec
-from mmgen.modalities.image.files import load_batch
+from mmgen.modalities.image.files import fit_into_square, load_batch
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.transformer import Transformer, grid_positions
 
@@ -65,6 +65,8 @@ class ImageEncoder(Encoder):
         SpecError: If the patches do not fill the image.
     """
 
+    modality = "image"
+
     def __init__(
         self, size: int, *, patch_size: int = 4, dim: int = 128, depth: int = 2, num_heads: int = 4
     ) -> None:
@@ -88,6 +90,9 @@ class ImageEncoder(Encoder):
     @property
     def spec(self) -> ConditionSpec:
         return ConditionSpec(token_dim=self.dim)
+
+    def adapt(self, value: Any) -> Any:
+        return fit_into_square(value, self.size)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         pixels = torch.zeros(len(values), 3, self.size, self.size, dtype=torch.uint8)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmgen.core.files import check_output, write_beside
@@ -21,11 +21,13 @@ from mmgen.modalities.image.levels import to_signal
 __all__ = [
     "PREVIEW_SUFFIX",
     "SUFFIXES",
+    "fit_into_square",
     "grid",
     "load",
     "load_batch",
     "load_mask",
     "load_measurement",
+    "measures",
     "save",
     "save_many",
     "to_pil",
@@ -118,6 +120,17 @@ def load_batch(values: Sequence[Any], *, size: int) -> Tensor:
                 f"{image.shape[1]}. Resize or crop it first."
             )
     return torch.stack(images)
+
+
+def measures(value: Any) -> dict[str, float]:
+    """Width and height of an image, in pixels."""
+    return dict(zip(("height", "width"), load(value).shape[1:], strict=True))
+
+
+def fit_into_square(value: Any, size: int) -> Image.Image:
+    """An image scaled so that its shorter side is `size`, and cropped in the middle to a square."""
+    image = to_pil(load(value))
+    return ImageOps.fit(image, (size, size), method=Image.Resampling.LANCZOS)
 
 
 def to_pil(image: Tensor) -> Image.Image:

@@ -13,7 +13,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.image.files import load_batch, to_pil
+from mmgen.modalities.image.files import fit_into_square, load_batch, to_pil
 from mmgen.nn.autoencoder import Autoencoder
 
 __all__ = ["Latents"]
@@ -80,6 +80,9 @@ class Latents(Codec):
         mean = total / count
         self.mean.copy_(mean[:, None, None])
         self.std.copy_((squares / count - mean.square()).sqrt()[:, None, None])
+
+    def adapt(self, value: Any) -> Any:
+        return fit_into_square(value, self.size)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         return {"pixels": load_batch(values, size=self.size)}

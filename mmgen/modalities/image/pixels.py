@@ -12,7 +12,7 @@ from torch import Tensor
 from mmgen.core.codec import Lossless
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.image.files import load_batch, to_pil
+from mmgen.modalities.image.files import fit_into_square, load_batch, to_pil
 from mmgen.modalities.image.levels import to_levels, to_signal
 
 __all__ = ["Pixels"]
@@ -58,6 +58,9 @@ class Pixels(Lossless):
         spread = float((x - self.mean).square().mean().sqrt())
         # One grey value of 256 where all images are one colour, which nothing could be divided by.
         self.std.fill_(max(spread, 1 / 128))
+
+    def adapt(self, value: Any) -> Any:
+        return fit_into_square(value, self.size)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         return {"pixels": load_batch(values, size=self.size)}

@@ -11,6 +11,7 @@ from mmgen.modalities.molecules.files import (
     SUFFIXES,
     load,
     load_many,
+    measures,
     save,
     save_many,
 )
@@ -19,9 +20,11 @@ from mmgen.modalities.molecules.properties import properties
 from mmgen.modalities.molecules.structure import canonical, is_valid, validity
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
+    "PREVIEW_SUFFIX",
     "SELFIES",
     "SMILES",
-    "PREVIEW_SUFFIX",
     "SUFFIXES",
     "MoleculeEncoder",
     "MoleculeTokens",
@@ -30,12 +33,16 @@ __all__ = [
     "encoder",
     "is_valid",
     "load",
+    "measures",
     "load_many",
     "properties",
     "save",
     "save_many",
     "validity",
 ]
+
+COLUMNS = ("smiles", "molecule", "mol", "selfies")
+IN_FILES = False
 
 
 def codec(size: str) -> MoleculeTokens:

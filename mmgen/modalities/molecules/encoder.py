@@ -36,6 +36,8 @@ class MoleculeEncoder(Encoder):
         ValueError: If the capacity cannot hold the symbols that all SMILES share.
     """
 
+    modality = "molecules"
+
     def __init__(
         self,
         *,

@@ -12,7 +12,16 @@ from typing import Any
 from mmgen.core.files import check_output, read_bytes, write_beside
 from mmgen.modalities.molecules.structure import canonical, is_valid, rdkit_chem, to_mol
 
-__all__ = ["MAX_BYTES", "PREVIEW_SUFFIX", "SUFFIXES", "load", "load_many", "save", "save_many"]
+__all__ = [
+    "MAX_BYTES",
+    "PREVIEW_SUFFIX",
+    "SUFFIXES",
+    "load",
+    "load_many",
+    "measures",
+    "save",
+    "save_many",
+]
 
 SUFFIXES = (".png", ".smi", ".sdf")
 PREVIEW_SUFFIX = SUFFIXES[0]
@@ -62,6 +71,11 @@ def load_many(path: str | os.PathLike[str]) -> list[str]:
     if not found:
         raise ValueError(f"{str(path)!r} holds no molecule.")
     return found
+
+
+def measures(value: Any) -> dict[str, float]:
+    """Length of a SMILES, in characters."""
+    return {"characters": len(value)} if isinstance(value, str) else {}
 
 
 def save(value: str, path: str | os.PathLike[str]) -> Path:

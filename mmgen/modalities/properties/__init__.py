@@ -6,6 +6,8 @@ from mmgen.modalities.properties.files import PREVIEW_SUFFIX, SUFFIXES, load, sa
 from mmgen.modalities.properties.names import split_units
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
     "NAMES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
@@ -17,6 +19,9 @@ __all__ = [
     "save",
     "save_many",
 ]
+
+COLUMNS = ("properties",)
+IN_FILES = False
 
 NAMES = "property names, each alone or as 'name [unit]'"
 """What the names are that `codec` and `encoder` take."""

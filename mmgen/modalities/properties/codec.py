@@ -45,6 +45,10 @@ class Properties(Lossless):
         return codec
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        return self.names
+
+    @property
     def spec(self) -> Spec:
         units = self.units[0] if len(set(self.units)) == 1 and self.units[0] else None
         return Spec("properties", "continuous", (len(self.names),), units=units)

@@ -40,6 +40,8 @@ class PropertiesEncoder(Encoder):
         SpecError: If names are missing, empty or given twice, or units do not match them.
     """
 
+    modality = "properties"
+
     def __init__(self, names: Sequence[str], units: Sequence[str] = (), *, dim: int) -> None:
         super().__init__()
         self.names, self.units = check_names(names, units)
@@ -59,6 +61,10 @@ class PropertiesEncoder(Encoder):
         encoder = cls(("mass", "charge"), ("g/mol", "e"), dim=32)
         encoder.fit([{"mass": 100.0, "charge": -1}, {"mass": 300.0}, {"charge": 1}])
         return encoder
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.names
 
     @property
     def spec(self) -> ConditionSpec:

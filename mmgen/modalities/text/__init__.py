@@ -2,11 +2,13 @@
 
 from mmgen.modalities.text.byte_text import ByteText
 from mmgen.modalities.text.encoder import TextEncoder
-from mmgen.modalities.text.files import PREVIEW_SUFFIX, SUFFIXES, load, save, save_many
+from mmgen.modalities.text.files import PREVIEW_SUFFIX, SUFFIXES, load, measures, save, save_many
 from mmgen.modalities.text.subwords import SubwordText
 from mmgen.modalities.text.tokenizer import Tokenizer
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "ByteText",
@@ -16,9 +18,13 @@ __all__ = [
     "codec",
     "encoder",
     "load",
+    "measures",
     "save",
     "save_many",
 ]
+
+COLUMNS = ("text", "caption", "prompt", "sentence", "txt", "transcription")
+IN_FILES = False
 
 
 def codec(size: str) -> ByteText | SubwordText:

@@ -34,6 +34,8 @@ class TextEncoder(Encoder):
         max_tokens: Longest text, in subwords. A longer one is an error, never cut.
     """
 
+    modality = "text"
+
     def __init__(
         self,
         *,

@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmgen.core.files import check_output, read_bytes, write_beside
 
-__all__ = ["MAX_BYTES", "PREVIEW_SUFFIX", "SUFFIXES", "load", "save", "save_many"]
+__all__ = [
+    "MAX_BYTES",
+    "PREVIEW_SUFFIX",
+    "SUFFIXES",
+    "load",
+    "measures",
+    "save",
+    "save_many",
+]
 
 SUFFIXES = (".txt", ".md")
 PREVIEW_SUFFIX = SUFFIXES[0]
@@ -31,6 +40,11 @@ def load(path: str | os.PathLike[str]) -> str:
         raise ValueError(
             f"{str(path)!r} is no UTF-8 at byte {error.start}. Convert it to UTF-8 first."
         ) from None
+
+
+def measures(value: Any) -> dict[str, float]:
+    """Length of a text, in characters."""
+    return {"characters": len(value)} if isinstance(value, str) else {}
 
 
 def save(value: str, path: str | os.PathLike[str]) -> Path:

@@ -6,6 +6,7 @@ from mmgen.modalities.video.files import (
     PREVIEW_SUFFIX,
     SUFFIXES,
     load,
+    measures,
     save,
     save_many,
     side_by_side,
@@ -15,6 +16,8 @@ from mmgen.modalities.video.latents import FrameLatents
 from mmgen.modalities.video.value import Video
 
 __all__ = [
+    "COLUMNS",
+    "IN_FILES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "FrameLatents",
@@ -24,11 +27,15 @@ __all__ = [
     "codec",
     "encoder",
     "load",
+    "measures",
     "load_mask",
     "save",
     "save_many",
     "side_by_side",
 ]
+
+COLUMNS = ("video", "file_name", "film", "path", "mp4", "gif")
+IN_FILES = True
 
 _FPS = 8.0
 

@@ -37,6 +37,8 @@ class VideoEncoder(Encoder):
         SpecError: If the patches do not divide the films.
     """
 
+    modality = "video"
+
     def __init__(
         self,
         num_frames: int,

@@ -20,7 +20,16 @@ from mmgen.modalities.video.gif import read_gif, write_gif
 from mmgen.modalities.video.limits import MAX_BYTES, check_size
 from mmgen.modalities.video.value import Video
 
-__all__ = ["PREVIEW_SUFFIX", "SUFFIXES", "load", "load_batch", "save", "save_many", "side_by_side"]
+__all__ = [
+    "PREVIEW_SUFFIX",
+    "SUFFIXES",
+    "load",
+    "load_batch",
+    "measures",
+    "save",
+    "save_many",
+    "side_by_side",
+]
 
 SUFFIXES = (".mp4", ".gif")
 PREVIEW_SUFFIX = SUFFIXES[0]
@@ -94,6 +103,13 @@ def load_batch(values: Sequence[Any], *, num_frames: int, size: int, fps: float)
             )
         batch.append(torch.from_numpy(film.frames.copy()))
     return torch.stack(batch).permute(0, 1, 4, 2, 3).contiguous()
+
+
+def measures(value: Any) -> dict[str, float]:
+    """Number of frames of a film, their width and height in pixels, and frames/s."""
+    film = load(value)
+    count, height, width = film.frames.shape[:3]
+    return {"frames": count, "height": height, "width": width, "fps": film.fps}
 
 
 def save(value: Video, path: str | os.PathLike[str]) -> Path:

@@ -1,0 +1,212 @@
+"""What is in a collection of pairs, and which of them a pipeline cannot learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmgen.core.conditional import Progress
+from mmgen.modalities import modality
+from mmgen.pipeline import Pipeline
+from mmgen.training.pairs import Pairs
+
+__all__ = ["BadPair", "PairsReport", "check_pairs"]
+
+_SHOWN = 60
+_MANY = 20
+
+
+@dataclass(frozen=True)
+class BadPair:
+    """A pair that cannot be learnt from.
+
+    Attributes:
+        where: Where it stands.
+        message: What is wrong with it.
+    """
+
+    where: str
+    message: str
+
+
+@dataclass
+class PairsReport:
+    """What `check_pairs` finds.
+
+    Attributes:
+        count: Number of pairs, the bad ones among them.
+        bad: Those that cannot be learnt from.
+        first: The first pairs (y, x), as text.
+        twice: Pairs that are the same, by where they stand: (first, again).
+        elsewhere: Pairs that also stand in another collection, such as the validation split.
+        numbers: (least, median, greatest) of what can be counted: "x.width", "y.characters".
+        words: How often each value of a label stands there, by "y" or "y.<part>".
+    """
+
+    count: int = 0
+    bad: list[BadPair] = field(default_factory=list)
+    first: list[tuple[str, str]] = field(default_factory=list)
+    twice: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    numbers: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    words: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def share_bad(self) -> float:
+        """Of the pairs, those that cannot be learnt from."""
+        return len(self.bad) / max(1, self.count)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What should be looked at before training, in words."""
+        found = []
+        if self.count - len(self.bad) < _MANY:
+            found.append(
+                f"{self.count - len(self.bad)} pairs are few: they will be learnt by heart."
+            )
+        if self.twice:
+            found.append(
+                f"{len(self.twice)} pairs stand there twice, such as {self.twice[0][0]} and "
+                f"{self.twice[0][1]}."
+            )
+        if self.elsewhere:
+            found.append(
+                f"{len(self.elsewhere)} pairs are also in the other split, such as "
+                f"{self.elsewhere[0]}: what is measured there will look too good."
+            )
+        for part, counts in self.words.items():
+            most, least = max(counts.values()), min(counts.values())
+            if most >= 100 * least:
+                rare = min(counts, key=counts.__getitem__)
+                found.append(f"{part}: {rare!r} stands there {least} times, another {most} times.")
+        return found
+
+
+def check_pairs(
+    pipe: Pipeline,
+    pairs: Pairs,
+    *,
+    against: Pairs | None = None,
+    num_first: int = 3,
+    progress: Progress | None = None,
+) -> PairsReport:
+    """Read every pair as training would, and count.
+
+    Args:
+        pipe: What shall learn from them. It is not changed: what lacks a vocabulary gets none.
+        pairs: The pairs.
+        against: Another split, which should share no pair with them.
+        num_first: How many pairs to show.
+        progress: Called with (pairs read, pairs in all).
+    """
+    report = PairsReport(count=len(pairs))
+    known = {} if against is None else dict(_digests(against))
+    seen: dict[bytes, str] = {}
+    numbers: dict[str, list[float]] = {}
+    words: dict[str, Counter[str]] = {}
+    for index in range(len(pairs)):
+        where = pairs.where(index)
+        try:
+            y, x = pairs.pair(index, np.random.default_rng([0, index]))
+            _prepare(pipe, y, x)
+        except (ValueError, TypeError, OSError) as error:
+            report.bad.append(BadPair(where, str(error).removeprefix(f"{where}: ")))
+        else:
+            if len(report.first) < num_first:
+                report.first.append((_shown(y), _shown(x)))
+            digest = _digest(y, x)
+            if digest in seen:
+                report.twice.append((seen[digest], where))
+            seen.setdefault(digest, where)
+            if digest in known:
+                report.elsewhere.append(where)
+            for name, value in _measures(pipe, y, x):
+                if isinstance(value, str):
+                    words.setdefault(name, Counter())[value] += 1
+                else:
+                    numbers.setdefault(name, []).append(value)
+        if progress is not None:
+            progress(index + 1, len(pairs))
+    report.numbers = {n: (min(v), statistics.median(v), max(v)) for n, v in numbers.items()}
+    report.words = {n: dict(counts.most_common()) for n, counts in words.items()}
+    return report
+
+
+def _prepare(pipe: Pipeline, y: Any, x: Any) -> None:
+    """Read a pair as training would; texts only once there is a vocabulary to read them with."""
+    encoder, codec = pipe.encoder, pipe.codec
+    if encoder.fitted:
+        encoder.prepare([y])
+        encoder.check([y], **{o.name: o.default for o in encoder.options()})
+    if codec.fitted:
+        codec.prepare([x])
+    elif modality(codec.spec.modality).IN_FILES:
+        modality(codec.spec.modality).load(x)
+
+
+def _measures(pipe: Pipeline, y: Any, x: Any) -> Iterator[tuple[str, float | str]]:
+    """What can be counted of a pair, by name."""
+    yield from _measured("x", modality(pipe.codec.spec.modality), x)
+    parts = getattr(pipe.encoder, "parts", None)
+    if isinstance(y, Mapping) and parts is not None:
+        for name, value in y.items():
+            kind = parts[name].modality
+            if kind is not None and value is not None:
+                yield from _measured(f"y.{name}", modality(kind), value)
+    elif y is not None and pipe.encoder.modality is not None:
+        yield from _measured("y", modality(pipe.encoder.modality), y)
+
+
+def _measured(what: str, kind: Any, value: Any) -> Iterator[tuple[str, float | str]]:
+    for name, measure in kind.measures(value).items() if hasattr(kind, "measures") else ():
+        yield (f"{what}.{name}" if name else what), measure
+
+
+def _digests(pairs: Pairs) -> Iterator[tuple[bytes, str]]:
+    for index in range(len(pairs)):
+        try:
+            y, x = pairs.pair(index, np.random.default_rng([0, index]))
+        except (ValueError, TypeError, OSError):
+            continue
+        yield _digest(y, x), pairs.where(index)
+
+
+def _digest(y: Any, x: Any) -> bytes:
+    found = hashlib.blake2b(digest_size=16)
+    for value in (y, x):
+        for data in _bytes_of(value):
+            found.update(len(data).to_bytes(8, "little"))
+            found.update(data)
+    return found.digest()
+
+
+def _bytes_of(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield str(key).encode()
+            yield from _bytes_of(value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _bytes_of(item)
+    elif isinstance(value, torch.Tensor):
+        yield value.detach().cpu().contiguous().numpy().tobytes()
+    elif isinstance(value, (bytes, np.ndarray)):
+        yield value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, Path):
+        yield value.read_bytes()
+    else:
+        data = getattr(value, "tobytes", None)
+        yield data() if data is not None else repr(value).encode()
+
+
+def _shown(value: Any) -> str:
+    text = str(value) if isinstance(value, (str, Path)) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
