@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from mmgen.core.errors import LoadError
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
 from mmgen.training.ema import WeightAverage
 from mmgen.training.settings import TrainSettings
+from mmgen.training.validation import Validation
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -36,6 +38,7 @@ def save_checkpoint(
     optimizers: Sequence[torch.optim.Optimizer],
     average: WeightAverage,
     settings: TrainSettings,
+    validation: Validation | None = None,
 ) -> None:
     """Write everything that going on needs. What was there before stays until all is written."""
     from safetensors.torch import save
@@ -50,7 +53,9 @@ def save_checkpoint(
     data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
     with folder_beside(folder) as new:
         write_beside(new / "state.safetensors", data)
-        content = {"step": step, "settings": asdict(settings)}
+        content: dict[str, Any] = {"step": step, "settings": asdict(settings)}
+        if validation is not None:
+            content["validation"] = validation.state()
         write_beside(new / "state.json", json.dumps(content, indent=1).encode())
 
 
@@ -61,6 +66,7 @@ def load_checkpoint(
     optimizers: Sequence[torch.optim.Optimizer],
     average: WeightAverage,
     settings: TrainSettings,
+    validation: Validation | None = None,
 ) -> int:
     """Put a checkpoint's state into a run.
 
@@ -73,11 +79,13 @@ def load_checkpoint(
     """
     content = read_json(folder / "state.json")
     ours, theirs = asdict(settings), content.get("settings", {})
-    changed = [k for k in ours if k not in _FREE | _EXTENDED and ours[k] != theirs.get(k)]
+    # A setting that came later had its default in the runs before.
+    theirs = asdict(TrainSettings()) | theirs
+    changed = [k for k in ours if k not in _FREE | _EXTENDED and ours[k] != theirs[k]]
     if changed:
         raise LoadError(
             f"{folder} is of a run with other settings: "
-            + ", ".join(f"{k} was {theirs.get(k)}, is now {ours[k]}" for k in changed)
+            + ", ".join(f"{k} was {theirs[k]}, is now {ours[k]}" for k in changed)
             + ". Go on with the same ones, or name another output folder."
         )
     done = int(content["step"])
@@ -105,6 +113,8 @@ def load_checkpoint(
         own = {index: state[first + index] for index in range(count) if first + index in state}
         optimizer.load_state_dict({**optimizer.state_dict(), "state": own})
         first += count
+    if validation is not None and "validation" in content:
+        validation.load_state(content["validation"])
     return done
 
 

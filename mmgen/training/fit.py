@@ -26,18 +26,20 @@ from rich.progress import (
 )
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
+from mmgen.training.batches import Batches, moved_to
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.ema import WeightAverage
-from mmgen.training.muon import Muon, hidden_matrices
-from mmgen.training.pairs import ListedPairs, Pairs, batch_at, index_at
+from mmgen.training.optimizers import optimizers_of
+from mmgen.training.pairs import ListedPairs, Pairs, batch_at
 from mmgen.training.reading import Source, read_pairs
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
+from mmgen.training.validation import Validation
 
 __all__ = ["fit"]
 
@@ -49,6 +51,7 @@ def fit(
     pairs: Source,
     *,
     output: str | os.PathLike[str],
+    validation: Source | None = None,
     preview: Sequence[Any] = (),
     progress: bool = True,
     **settings: Any,
@@ -62,6 +65,8 @@ def fit(
         pairs: What to learn: `Pairs`, a sequence of (y, x), or for a pipeline also whatever
             `read_pairs` reads, such as a folder.
         output: Folder of checkpoints, log and overviews of samples.
+        validation: Pairs to measure the loss on and never to learn from. The result is then of the
+            step at which it was least, and `patience` can end the run early. Pipelines only.
         preview: Conditions to draw samples for at intervals, if it is a pipeline.
         progress: Show a progress bar.
         settings: Fields of `TrainSettings`.
@@ -76,9 +81,12 @@ def fit(
     settings = TrainSettings(**settings)
     if not isinstance(pairs, Pairs):
         pairs = read_pairs(pairs, pipe) if isinstance(pipe, Pipeline) else ListedPairs(pairs)
-    if len(pairs) == 0:
-        raise ValueError("Expected at least one pair to train on, got none.")
-    run = _Run(pipe, pairs, Path(output), settings, preview)
+    if validation is not None:
+        validation = read_pairs(validation, pipe)
+    for each, what in ((pairs, "to train on"), (validation, "to validate on")):
+        if each is not None and len(each) == 0:
+            raise ValueError(f"Expected at least one pair {what}, got none.")
+    run = _Run(pipe, pairs, Path(output), settings, preview, validation)
     return run.run(progress)
 
 
@@ -96,41 +104,6 @@ class _Step(nn.Module):
         return self._pipe.loss(tensors, generator=generator, **turn).mean()
 
 
-class _Batches(IterableDataset):
-    """Prepared batches from a position on, this process's share of each."""
-
-    def __init__(self, run: _Run, first_batch: int) -> None:
-        self._run, self._first = run, first_batch
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        run = self._run
-        worker = torch.utils.data.get_worker_info()
-        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        world, size = run.accelerator.num_processes, run.settings.batch_size
-        batch = self._first + offset
-        while batch < run.settings.steps * run.settings.accumulation:
-            first = batch * size * world + run.accelerator.process_index
-            rows = batch_at(run.pairs, first, size, seed=run.settings.seed, stride=world)
-            try:
-                tensors = run.pipe.prepare(rows)
-            except (ValueError, TypeError) as error:
-                raise self._located(rows, first, error) from None
-            yield tensors
-            batch += stride
-
-    def _located(self, rows: Sequence[tuple[Any, Any]], first: int, error: Exception) -> Exception:
-        """The error, with the place of the first pair of the batch that cannot be prepared."""
-        run = self._run
-        for number, row in enumerate(rows):
-            try:
-                run.pipe.prepare([row])
-            except (ValueError, TypeError) as own:
-                position = first + number * run.accelerator.num_processes
-                index = index_at(run.pairs, position, seed=run.settings.seed)
-                return type(own)(f"{run.pairs.where(index)}: {own}")
-        return error
-
-
 class _Run:
     def __init__(
         self,
@@ -139,6 +112,7 @@ class _Run:
         output: Path,
         settings: TrainSettings,
         preview: Sequence[Any],
+        validation: Pairs | None,
     ) -> None:
         self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
         self.preview = list(preview)
@@ -161,10 +135,15 @@ class _Run:
         self._fit_statistics()
         step = _Step(pipe)
         self.step, *self.optimizers = self.accelerator.prepare(
-            step, *_optimizers(pipe, step, settings, self.accelerator.mixed_precision)
+            step,
+            *optimizers_of(pipe, step, settings, precision=self.accelerator.mixed_precision),
         )
         self.bare = self.accelerator.unwrap_model(self.step)
         self.average = WeightAverage(self.bare, decay=settings.ema)
+        self.validation = None
+        if validation is not None:
+            own = {"average": self.average, "folder": output / "best", "settings": settings}
+            self.validation = Validation(pipe, validation, **own)
         if settings.compile:
             _compile(pipe.parts)
 
@@ -177,12 +156,17 @@ class _Run:
 
     def run(self, show: bool) -> Trainable:
         done = self._resume()
+        if done == 0:
+            self._validate(0)
         self.pipe.parts.train()
         bar = _progress_bar(disable=not show or not self.accelerator.is_main_process)
         with bar, _attention(self.accelerator.device):
             task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
             for step, note in self._steps(done):
                 bar.update(task, completed=step, note=note)
+        if self.validation is not None:
+            self.accelerator.wait_for_everyone()
+            self.validation.restore_best()
         self.average.copy_to_module()
         self.pipe.parts.eval()
         # Not `end_training`, which would leave a second run of this process without its group.
@@ -193,16 +177,18 @@ class _Run:
     def _steps(self, done: int) -> Iterator[tuple[int, str]]:
         settings = self.settings
         first = done * settings.accumulation
-        batches = DataLoader(_Batches(self, first), batch_size=None, num_workers=settings.workers)
+        share = {"process": self.accelerator.process_index, "world": self.accelerator.num_processes}
+        batches = Batches(self.pipe, self.pairs, settings, first=first, **share)
         losses: dict[str | None, list[Tensor]] = {phase: [] for phase in self.phases}
         started = time.monotonic()
-        for number, tensors in enumerate(batches, start=first):
+        loader = DataLoader(batches, batch_size=None, num_workers=settings.workers)
+        for number, tensors in enumerate(loader, start=first):
             turn = done % len(self.phases)
             phase, optimizer = self.phases[turn], self.optimizers[turn]
             with self.accelerator.accumulate(self.step):
                 seed = (settings.seed * 1_000_003 + number) * 64 + self.accelerator.process_index
                 torch.manual_seed(seed)
-                loss = self.step(_to(tensors, self.accelerator.device), seed, phase)
+                loss = self.step(moved_to(tensors, self.accelerator.device), seed, phase)
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(self._moved_by(optimizer), settings.clip)
@@ -220,8 +206,26 @@ class _Run:
             if done % settings.log_every == 0 or done == settings.steps:
                 note = self._log(done, losses, time.monotonic() - started)
                 losses, started = {p: [] for p in self.phases}, time.monotonic()
+            stop = self._validate(done)
             self._at_intervals(done)
             yield done, note
+            if stop:
+                return
+
+    def _validate(self, done: int) -> bool:
+        """Measure if it is time to.
+
+        Returns:
+            Whether the run should end.
+        """
+        settings, validation = self.settings, self.validation
+        if validation is None or (done % settings.validate_every and done != settings.steps):
+            return False
+        # Every process measures the same, so that all of them stop together.
+        loss = validation.measure()
+        validation.take(done, loss, write=self.accelerator.is_main_process)
+        self._write({"step": done, "validation_loss": round(loss, 6)})
+        return validation.stalled
 
     def _at_intervals(self, done: int) -> None:
         settings, last = self.settings, done == self.settings.steps
@@ -254,11 +258,16 @@ class _Run:
             "pairs_per_second": round(rate, 2),
             "memory_gb": round(_memory_gb(), 3),
         }
+        self._write(row)
+        return f"loss {loss:.4f}  {rate:.0f} pairs/s  {row['memory_gb']:.1f} GB"
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        """A line of the log."""
         if self.accelerator.is_main_process:
             with open(self.output / "log.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-            self.accelerator.log({k: v for k, v in row.items() if k != "step"}, step=done)
-        return f"loss {loss:.4f}  {rate:.0f} pairs/s  {row['memory_gb']:.1f} GB"
+            numbers = {k: v for k, v in row.items() if k != "step"}
+            self.accelerator.log(numbers, step=row["step"])
 
     def _draw(self, done: int) -> None:
         self.pipe.parts.eval()
@@ -295,6 +304,7 @@ class _Run:
             optimizers=self.optimizers,
             average=self.average,
             settings=self.settings,
+            validation=self.validation,
         )
 
     def _resume(self) -> int:
@@ -307,45 +317,8 @@ class _Run:
             optimizers=self.optimizers,
             average=self.average,
             settings=self.settings,
+            validation=self.validation,
         )
-
-
-def _optimizers(
-    pipe: Trainable, step: _Step, settings: TrainSettings, precision: str
-) -> list[torch.optim.Optimizer]:
-    if not pipe.phases:
-        return [_optimizer(step, step.parameters(), settings, precision)]
-    shares = [list(pipe.phase_parameters(phase)) for phase in pipe.phases]
-    placed = {id(p) for share in shares for p in share}
-    shares[-1] += [p for p in step.parameters() if id(p) not in placed]
-    return [_optimizer(step, share, settings, precision, momentum=0.0) for share in shares]
-
-
-def _optimizer(
-    module: nn.Module,
-    parameters: Iterable[nn.Parameter],
-    settings: TrainSettings,
-    precision: str,
-    *,
-    momentum: float = 0.9,
-) -> torch.optim.Optimizer:
-    parameters = [p for p in parameters if p.requires_grad]
-    own = {id(p) for p in parameters}
-    matrices = hidden_matrices(module) if settings.optimizer == "muon" else []
-    matrices = [p for p in matrices if id(p) in own]
-    hidden = {id(p) for p in matrices}
-    rest = [p for p in parameters if id(p) not in hidden]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    rates = {"lr": settings.learning_rate, "betas": (momentum, settings.beta2)}
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, fused=True, **rates)
-    groups = [{**group, "orthogonal": False} for group in groups]
-    groups.append({"params": matrices, "weight_decay": settings.weight_decay, "orthogonal": True})
-    brief = torch.bfloat16 if precision == "bf16" else torch.float32
-    return Muon(groups, precision=brief, **rates)
 
 
 def _compile(part: nn.Module) -> None:
@@ -368,13 +341,6 @@ def _precision(choice: str) -> str:
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
-
-
-def _to(tensors: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    return {
-        k: _to(v, device) if isinstance(v, Mapping) else v.to(device, non_blocking=True)
-        for k, v in tensors.items()
-    }
 
 
 def _memory_gb() -> float:

@@ -43,6 +43,12 @@ class TrainSettings:
     """Steps between overviews of samples; 0 for none."""
     log_every: int = 20
     """Steps between lines of the log."""
+    validate_every: int = 200
+    """Steps between measurements on held-out pairs, if there are some."""
+    validation_from: int = 256
+    """Most held-out pairs to measure on."""
+    patience: int = 0
+    """Measurements in a row without a better one, after which the run ends; 0 for none."""
     statistics_from: int = 4096
     """Number of pairs from which vocabularies and statistics are taken."""
     workers: int = 0
@@ -51,10 +57,18 @@ class TrainSettings:
     """Write logs for TensorBoard, too."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "checkpoint_every", "log_every"):
+        for name in (
+            "steps",
+            "batch_size",
+            "accumulation",
+            "checkpoint_every",
+            "log_every",
+            "validate_every",
+            "validation_from",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1, got {getattr(self, name)}.")
-        for name in ("warmup", "sample_every", "workers", "seed", "weight_decay"):
+        for name in ("warmup", "sample_every", "workers", "seed", "weight_decay", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is at least 0, got {getattr(self, name)}.")
         if self.optimizer not in ("adamw", "muon"):
