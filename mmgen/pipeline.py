@@ -271,7 +271,11 @@ class Pipeline:
             generator: For every draw.
             condition_dropout: In place of the pipeline's own; 0 for validation.
             phase: Which of the model's phases, if it has some; the first of them if None.
+
+        Raises:
+            SpecError: If its weights are spread over several places, or quantised.
         """
+        self._require_movable("train it")
         rate = self.condition_dropout if condition_dropout is None else condition_dropout
         y = self.encoder.drop(tensors["y"], rate=rate, generator=generator)
         # In half precision a sixth of the tokens of an image were others than it has elsewhere.
@@ -283,12 +287,24 @@ class Pipeline:
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Pipeline:
-        """Move to a device or a precision, in place. Statistics stay in float32."""
+        """Move to a device or a precision, in place. Statistics stay in float32.
+
+        Raises:
+            SpecError: If its weights are spread over several places, or quantised.
+        """
+        self._require_movable("move it")
         self.parts.to(device)
         if dtype is not None:
             for parameter in self.parts.parameters():
                 parameter.data = parameter.data.to(dtype)
         return self
+
+    def _require_movable(self, what: str) -> None:
+        if self.foreign is not None and self.foreign.fixed:
+            raise SpecError(
+                f"This pipeline stays where it was loaded: {self.foreign.fixed}. To {what}, load "
+                "it again without device_map, offload and quantization, or with another device."
+            )
 
     # Files --------------------------------------------------------------------------------------
 
@@ -297,7 +313,7 @@ class Pipeline:
         cls,
         name: str | os.PathLike[str],
         *,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
         engine: str | None = None,
         compute_type: str = "float32",
@@ -309,12 +325,14 @@ class Pipeline:
             name: A folder that `save_pretrained` wrote; a shipped recipe, `<y>-to-<x>` or
                 `<y>-to-<x>:<recipe>`; or a checkpoint of another library, a folder or a Hub id
                 `org/name` (docs/checkpoints.md).
-            device: Where it shall compute.
+            device: Where it shall compute; the CPU if None, or where `device_map` says.
             dtype: In which precision.
             engine: "ctranslate2" to run a language or translation model of transformers in it.
             compute_type: In which precision an engine computes, such as "int8".
-            place: Of a Hub id: revision, cache_dir, token, local_files_only, see
-                `mmgen.backends.foreign.Place`.
+            place: Of a checkpoint of another library: where it is (revision, cache_dir, token,
+                local_files_only; `mmgen.backends.foreign.Place`), where its weights go, and in how
+                many bits (device_map, max_memory, offload_folder, offload, quantization;
+                `mmgen.backends.placement.Placement`).
 
         Raises:
             UnknownNameError: If there is no such pipeline. The message lists the close ones.
@@ -323,13 +341,18 @@ class Pipeline:
         folder = Path(name)
         if is_foreign(name):
             own = {"dtype": dtype, "engine": engine, "compute_type": compute_type}
-            foreign = load(name, Place(**place), **own)
+            asked = Place.of(place, device)
+            foreign = load(name, asked, **own)
             parts = {"encoder": foreign.encoder, "model": foreign.model, "codec": foreign.codec}
-            return cls(**parts, foreign=foreign).to(device, dtype)
+            pipe = cls(**parts, foreign=foreign)
+            return pipe if asked.placement.given else pipe.to(device or "cpu", dtype)
         if engine is not None:
             raise TypeError(f"{str(name)!r} is a pipeline of mmgen, which no engine runs.")
         if place:
-            raise TypeError(f"{str(name)!r} is no Hub id, which alone takes {', '.join(place)}.")
+            raise TypeError(
+                f"{str(name)!r} is a pipeline of mmgen; checkpoints of other libraries alone take "
+                f"{', '.join(place)}."
+            )
         if folder.is_dir():
             saved = hub.read_folder(folder)
             recipe, card = saved.recipe, saved.card
@@ -340,7 +363,7 @@ class Pipeline:
         pipe = cls.build(recipe, **saved.choices)
         pipe.card = card
         hub.fill_parts(pipe.parts, saved)
-        return pipe.to(device, dtype)
+        return pipe.to(device or "cpu", dtype)
 
     @classmethod
     def build(cls, recipe: str, **choices: Any) -> Pipeline:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from mmgen.backends.placement import Placement
 from mmgen.backends.recognition import Recognised
 from mmgen.core.codec import Codec
 from mmgen.core.encoder import Encoder
@@ -25,16 +28,37 @@ class Place:
         cache_dir: Cache of the Hub, if not the usual one.
         token: For private and gated repositories; that of `hf auth login` if None.
         local_files_only: Whether to look in the cache alone. HF_HUB_OFFLINE does the same.
+        placement: Where its weights go.
     """
 
     revision: str | None = None
     cache_dir: str | os.PathLike[str] | None = None
     token: str | bool | None = None
     local_files_only: bool = False
+    placement: Placement = Placement()
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], device: torch.device | str | None = None) -> Place:
+        """What was given by name, for this and for the placement.
+
+        Raises:
+            TypeError: If a name is of neither.
+        """
+        where = {field.name for field in fields(cls)} - {"placement"}
+        how = {field.name for field in fields(Placement)} - {"device"}
+        unknown = sorted(set(given) - where - how)
+        if unknown:
+            raise TypeError(
+                f"A checkpoint of another library is loaded with {', '.join(sorted(where | how))}; "
+                f"{unknown[0]!r} is none of them."
+            )
+        placement = Placement(**{k: v for k, v in given.items() if k in how}, device=device)
+        return cls(**{k: v for k, v in given.items() if k in where}, placement=placement)
 
     def as_dict(self) -> dict[str, Any]:
         """As libraries take it."""
-        return asdict(self)
+        named = (field.name for field in fields(self) if field.name != "placement")
+        return {name: getattr(self, name) for name in named}
 
 
 @dataclass(frozen=True)
@@ -47,6 +71,7 @@ class Foreign:
         codec: Z to X and back.
         found: What was recognised.
         save: Writes the checkpoint into an empty folder, as its own library does.
+        fixed: Why it cannot be moved or trained, if it cannot.
     """
 
     encoder: Encoder
@@ -54,6 +79,7 @@ class Foreign:
     codec: Codec
     found: Recognised
     save: Callable[[Path], None]
+    fixed: str | None = None
 
     def about(self) -> dict[str, Any]:
         """For a card: what it is, and where it is from."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_ctranslate2 import load as from_ctranslate2
 from mmgen.backends.from_diffusers.loading import load as from_diffusers
 from mmgen.backends.from_transformers.loading import load as from_transformers
+from mmgen.backends.placement import settle, spread_of
 from mmgen.backends.recognition import recognise
 from mmgen.backends.recognition.verbs import LOADED
-from mmgen.core.errors import LoadError, UnknownNameError
+from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 
 __all__ = ["load"]
 
@@ -33,11 +39,14 @@ def load(
         name: Folder or Hub id.
         place: Where it is beside that.
         dtype: Precision of the weights.
-        engine: "ctranslate2" to run in it what it can run; None for the library itself.
+        engine: "ctranslate2" to run in it what it can run; None for the library itself. It has no
+            use for a placement.
         compute_type: In which precision an engine computes.
 
     Raises:
         UnknownNameError: If the architecture is none that is known, or the engine is none.
+        SpecError: If the weights cannot be placed as asked.
+        MissingDependency: If what quantises them is not installed.
         LoadError: If the task is not supported, files are missing or broken, weights are in
             formats that can run code alone, or it needs code of its own.
     """
@@ -56,7 +65,54 @@ def load(
             f"{found.library} loads it and save_pretrained writes safetensors."
         )
     if engine is None:
-        return _LOADERS[found.library](found, place, dtype)
+        place.placement.check(found.library)
+        loaded = _LOADERS[found.library](found, place, dtype)
+        return _placed(loaded, dtype) if place.placement.given else loaded
     if engine != "ctranslate2":
         raise UnknownNameError(f"No engine {engine!r}. There is: 'ctranslate2'.")
+    if place.placement.given:
+        raise SpecError(
+            "CTranslate2 keeps its weights in one place. Leave device_map and quantization out; "
+            'compute_type="int8" is its way to eight bits.'
+        )
     return from_ctranslate2(found, place, compute_type=compute_type)
+
+
+def _placed(loaded: Foreign, dtype: torch.dtype) -> Foreign:
+    """The same, knowing where it computes, and whether it can be moved."""
+    parts = (loaded.encoder, loaded.model, loaded.codec)
+    modules = [module for part in parts for module in part.modules()]
+    pipeline = getattr(loaded.model, "pipeline", None)
+    device, fixed = _main_device(modules, pipeline), _fixed(modules, pipeline)
+    for part in parts:
+        settle(part, device, dtype)
+
+    def save(folder: Path) -> None:
+        with warnings.catch_warnings():
+            # All of it comes into memory for that, which is known by now.
+            warnings.filterwarnings("ignore", message="Attempting to save a model with offloaded")
+            loaded.save(folder)
+
+    return replace(loaded, fixed=fixed, save=save)
+
+
+def _main_device(modules: list[nn.Module], pipeline: Any) -> torch.device:
+    if pipeline is not None:
+        return torch.device(pipeline._execution_device)
+    for module in modules:
+        places = getattr(module, "hf_device_map", None) or {}
+        for place in places.values():
+            if place not in ("cpu", "disk"):
+                return torch.device(place)
+    weights = (p.device for module in modules for p in module.parameters() if not p.is_meta)
+    return next(weights, torch.device("cpu"))
+
+
+def _fixed(modules: list[nn.Module], pipeline: Any) -> str | None:
+    if pipeline is not None and (pipeline.hf_device_map or _offloads(modules)):
+        return "its weights are moved between devices by diffusers"
+    return next((why for why in map(spread_of, modules) if why), None)
+
+
+def _offloads(modules: list[nn.Module]) -> bool:
+    return any(getattr(module, "_hf_hook", None) is not None for module in modules)

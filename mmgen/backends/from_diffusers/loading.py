@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
+from mmgen.backends.from_diffusers.placed import load_placed
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnyFilm, AnyImage, AnySound
@@ -57,7 +59,8 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         tokenizers=[v for k, v in loaded.components.items() if k.startswith("tokenizer") and v],
         max_tokens=limit.default if limit is not None else None,
     )
-    denoised = _denoised(found, loaded)
+    # What is only fetched for a call of the library is not there for the family's own.
+    denoised = None if place.placement.fetched else _denoised(found, loaded)
     codec = denoised or _codec(found.x, loaded)
     model: LibraryPipeline
     if denoised:
@@ -112,9 +115,15 @@ def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Any:
 
     where = {**place.as_dict(), "revision": found.revision or place.revision}
     try:
-        loaded = DiffusionPipeline.from_pretrained(
-            found.source, **where, use_safetensors=True, dtype=dtype, trust_remote_code=False
+        load = partial(
+            DiffusionPipeline.from_pretrained,
+            found.source,
+            **where,
+            use_safetensors=True,
+            dtype=dtype,
+            trust_remote_code=False,
         )
+        loaded = load_placed(load, place.placement, dtype)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise LoadError(
             f"Could not load {found.architecture} with safetensors weights from {found.source}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
+from mmgen.backends.from_transformers.placed import load_placed
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
 from mmgen.backends.from_transformers.speech import OPTIONS, SpeechModel
 from mmgen.backends.from_transformers.targets import Targets
@@ -143,7 +145,8 @@ def _model(kind: str, found: Recognised, place: Place, dtype: torch.dtype) -> nn
     from safetensors import SafetensorError
 
     try:
-        model, report = getattr(transformers, kind).from_pretrained(
+        load = partial(
+            getattr(transformers, kind).from_pretrained,
             found.source,
             **_where(found, place),
             trust_remote_code=False,
@@ -151,6 +154,7 @@ def _model(kind: str, found: Recognised, place: Place, dtype: torch.dtype) -> nn
             dtype=dtype,
             output_loading_info=True,
         )
+        model, report = load_placed(load, place.placement, dtype)
     except (OSError, ValueError, SafetensorError) as error:
         raise LoadError(
             f"Could not load {found.architecture} with safetensors weights from {found.source}: "

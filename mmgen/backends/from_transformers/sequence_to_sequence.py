@@ -136,7 +136,7 @@ class Sources(Encoder):
         }
 
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
-        device = next(self.encoder.parameters()).device
+        device = next(self.parameters()).device
         ids, mask, begin = (tensors[name].to(device) for name in ("ids", "mask", "begin"))
         states = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return Condition(len(ids), states, mask, begin)

@@ -78,7 +78,7 @@ class SpeechModel(Model):
 
     def speak(self, text: str, options: Mapping[str, Any]) -> Tensor:
         """The sound of a text (N, channels)."""
-        device = next(self.model.parameters()).device
+        device = next(self.parameters()).device
         inputs = {k: v.to(device) for k, v in self.reader(text=text, return_tensors="pt").items()}
         if type(self.model).__name__ == "VitsModel":
             with self._set({k: v for k, v in options.items() if k != "speaker"}):
