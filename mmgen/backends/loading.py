@@ -16,8 +16,8 @@ from mmgen.backends.from_ctranslate2 import load as from_ctranslate2
 from mmgen.backends.from_diffusers.loading import load as from_diffusers
 from mmgen.backends.from_transformers.loading import load as from_transformers
 from mmgen.backends.placement import settle, spread_of
-from mmgen.backends.recognition import recognise
-from mmgen.backends.recognition.verbs import LOADED
+from mmgen.backends.recognition import Recognised, recognise
+from mmgen.backends.recognition.verbs import ARCHITECTURES, LOADED, verbs_of
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 
 __all__ = ["load"]
@@ -51,13 +51,8 @@ def load(
             formats that can run code alone, or it needs code of its own.
     """
     found = recognise(name, **place.as_dict())
-    if (found.library, found.task) not in LOADED:
-        tasks = ", ".join(f"{task} of {library}" for library, task in LOADED)
-        raise LoadError(
-            f"{found.source} is {found.architecture} of {found.library}, for {found.task}: "
-            f"{found.distribution}. Such checkpoints are recognised, but not loaded yet; these "
-            f"are: {tasks}."
-        )
+    if not verbs_of(found.library, found.task, found.architecture):
+        raise LoadError(_refusal(found))
     if found.weights == "pickle only":
         raise LoadError(
             f"{found.source} has weights in pickles alone, which can run code when they are "
@@ -76,6 +71,18 @@ def load(
             'compute_type="int8" is its way to eight bits.'
         )
     return from_ctranslate2(found, place, compute_type=compute_type)
+
+
+def _refusal(found: Recognised) -> str:
+    """Why a checkpoint that is recognised is not loaded."""
+    alike = ARCHITECTURES.get((found.library, found.task), ())
+    tasks = ", ".join(f"{task} of {library}" for library, task in LOADED)
+    which = f"of this task, {', '.join(alike)}" if alike else tasks
+    return (
+        f"{found.source} is {found.architecture} of {found.library}, for {found.task}: "
+        f"{found.distribution}. Such checkpoints are recognised, but not loaded yet; these are: "
+        f"{which}."
+    )
 
 
 def _placed(loaded: Foreign, dtype: torch.dtype) -> Foreign:

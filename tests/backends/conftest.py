@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 import torch
+from backends.sharpened import sharpened
 from backends.tiny_diffusers import BUILT
 from backends.tiny_tokenizers import byte_tokenizer, pieces
 from transformers import (
@@ -27,17 +28,6 @@ from transformers import (
 MIDDLE = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
 
 
-def _sharpen(model: torch.nn.Module, std: float = 0.5) -> torch.nn.Module:
-    """Weights so large that the likeliest token depends on all that came before."""
-    generator = torch.Generator().manual_seed(0)
-    embeddings = model.get_input_embeddings().weight
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            own = 0.02 if parameter is embeddings else std
-            parameter.data = torch.randn(parameter.shape, generator=generator) * own
-    return model.eval()
-
-
 @pytest.fixture(scope="session")
 def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gpt2")
@@ -52,7 +42,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bos_token_id=0,
         eos_token_id=0,
     )
-    _sharpen(GPT2LMHeadModel(config)).save_pretrained(folder)
+    sharpened(GPT2LMHeadModel(config)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -72,7 +62,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bos_token_id=0,
         eos_token_id=[0, 2],
     )
-    _sharpen(LlamaForCausalLM(config)).save_pretrained(folder)
+    sharpened(LlamaForCausalLM(config)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -94,7 +84,7 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pad_token_id=0,
         eos_token_id=1,
     )
-    _sharpen(T5ForConditionalGeneration(config)).save_pretrained(folder)
+    sharpened(T5ForConditionalGeneration(config)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -127,7 +117,7 @@ def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
         decoder_start_token_id=pad,
         forced_eos_token_id=0,
     )
-    model = _sharpen(MarianMTModel(config))
+    model = sharpened(MarianMTModel(config))
     # Trained models give the padding no probability to speak of.
     model.final_logits_bias[0, pad] = -100.0
     model.generation_config.bad_words_ids = [[pad]]

@@ -27,6 +27,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.autoregressive import Autoregressive
+from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping, draw
 
 SPECS = RAGGED, FIXED = spec_pair(vocabulary=3, longest=4)
@@ -207,6 +208,20 @@ def test_draws_follow_the_probabilities_and_never_what_is_excluded() -> None:
     assert (share - torch.tensor([0.5, 0.3, 0.15, 0]) / 0.95).abs().max() < 2e-4
     first = draw(torch.tensor([[-math.inf, 0.0]]), torch.zeros(1))
     assert first.tolist() == [1]
+
+
+def test_what_is_excluded_is_passed_over_at_its_places() -> None:
+    made, c = _model(), conditions()
+    end = made.alphabet.end
+    given = dataclasses.replace(made(c), excluded=Excluded(anywhere=(1,), first=(end, 0)))
+    drawn = given.sample(40)
+    assert (drawn.lengths > 0).all() and (drawn.z[..., 0] == 2).all()
+    assert not (drawn.z == 1).any() and (drawn.z[..., 1] == 0).any()
+    best, nats = given.best(3, num_beams=8)
+    assert (best.z[..., 0] == 2).all() and not (best.z == 1).any()
+    # Scores are those of the model, which gives what is passed over some probability.
+    rows = Latent(best.z[0], best.lengths[0])
+    assert torch.allclose(nats[0], made(c).log_prob(rows).nats, atol=1e-5)
 
 
 def test_greedy_samples_are_the_likeliest_tokens() -> None:

@@ -11,9 +11,13 @@ import torch
 from torch import nn
 
 from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_transformers.beginnings import spoken_beginnings
 from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
+from mmgen.backends.from_transformers.decoders import text_part
+from mmgen.backends.from_transformers.pictures import Pictures
 from mmgen.backends.from_transformers.placed import load_placed
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
+from mmgen.backends.from_transformers.sounds import Sounds
 from mmgen.backends.from_transformers.speech import OPTIONS, SpeechModel
 from mmgen.backends.from_transformers.targets import Targets
 from mmgen.backends.from_transformers.text_model import TextModel
@@ -22,7 +26,9 @@ from mmgen.backends.from_transformers.tokenizers import first_line, load_tokeniz
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnySound
+from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError
+from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
 
 __all__ = ["load"]
@@ -32,15 +38,20 @@ _LONGEST = 4096
 _NEW_TOKENS = 256
 
 # What configurations call the number of tokens that are read.
-_CONTEXTS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+_CONTEXTS = (
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "max_target_positions",
+)
 
 
 def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """The parts of a checkpoint, by its task."""
     if found.x == "audio":
         return _speech(found, place, dtype)
-    causal = found.task == "text-generation"
-    return (_language_model if causal else _sequence_to_sequence)(found, place, dtype)
+    return _OF_TEXT.get(found.task, _sequence_to_sequence)(found, place, dtype)
 
 
 def _language_model(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
@@ -61,14 +72,7 @@ def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -
     """P(text | text) of a sequence-to-sequence model."""
     model, tokenizer = _loaded("AutoModelForSeq2SeqLM", found, place, dtype)
     context, targets = _context(model.config), _targets(model, found)
-    generation = model.generation_config
-    start = _first(generation.decoder_start_token_id, model.config.decoder_start_token_id)
-    if start is None:
-        raise LoadError(
-            f"{found.source} does not say what its decoder begins with. Set "
-            "decoder_start_token_id in its generation_config.json."
-        )
-    forced = _first(generation.forced_bos_token_id)
+    start, forced = _start(model, found), _first(model.generation_config.forced_bos_token_id)
     languages = _languages(tokenizer)
     if forced is None and languages:
         forced = languages.get(getattr(tokenizer, "tgt_lang", None))
@@ -78,8 +82,34 @@ def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -
     encoder = Sources(
         model.get_encoder(), tokenizer, begin=begin, languages=languages, max_tokens=context
     )
-    network = SequenceToSequence(model, targets, num_begin=len(begin), context=context)
+    network = SequenceToSequence(model, targets, condition=encoder.spec, context=context)
     return _foreign(found, encoder, network, tokenizer, as_target=True)
+
+
+def _speech_recognition(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(text | sound) of a model that hears speech and writes what was said."""
+    model, tokenizer = _loaded(found.architecture, found, place, dtype)
+    extractor = _reader(found, place, "AutoFeatureExtractor")
+    encoder = Sounds(model, extractor, spoken_beginnings(model, tokenizer))
+    network = SequenceToSequence(
+        model, _targets(model, found), condition=encoder.spec, context=_context(model.config)
+    )
+    return _foreign(found, encoder, network, tokenizer, as_target=True, others=(extractor,))
+
+
+def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(text | image) of a captioning or reading model."""
+    model, tokenizer = _loaded(found.architecture, found, place, dtype)
+    processor = _reader(found, place, "AutoImageProcessor")
+    writes = text_part(model)
+    alone = writes is not model
+    begin = writes.config.bos_token_id if alone else _start(model, found)
+    seeing = model.vision_model if alone else model.get_encoder()
+    encoder = Pictures(seeing, processor, begin=(begin,))
+    network = SequenceToSequence(
+        model, _targets(model, found), condition=encoder.spec, context=_context(model.config)
+    )
+    return _foreign(found, encoder, network, tokenizer, as_target=True, others=(processor,))
 
 
 def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
@@ -103,13 +133,15 @@ def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
 
 def _foreign(
     found: Recognised,
-    encoder: Prompts | Sources,
+    encoder: Encoder,
     network: CausalLanguageModel | SequenceToSequence,
     tokenizer: Any,
     *,
     as_target: bool,
+    others: Sequence[Any] = (),
 ) -> Foreign:
-    model, generation = network.model, network.model.generation_config
+    """The parts of a model that writes; `others` are saved with it as the tokenizer is."""
+    model, generation = network.model, text_part(network.model).generation_config
     codec = TokenizedText(
         tokenizer,
         max_length=network.context or _LONGEST,
@@ -129,12 +161,12 @@ def _foreign(
         codec,
         warping=warping,
         max_new_tokens=limit,
-        excluded=network.targets.places(_unwanted(generation)),
+        excluded=_excluded(generation, network.targets),
     )
 
     def save(folder: Path) -> None:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        for part in (model, tokenizer, *others):
+            part.save_pretrained(folder)
 
     return Foreign(encoder, family, codec, found, save)
 
@@ -173,18 +205,18 @@ def _where(found: Recognised, place: Place) -> dict[str, Any]:
     return {**place.as_dict(), "revision": found.revision or place.revision}
 
 
-def _reader(found: Recognised, place: Place) -> Any:
-    """The processor of a checkpoint, or its tokenizer if it has no processor."""
-    from transformers import AutoProcessor
+def _reader(found: Recognised, place: Place, kind: str = "AutoProcessor") -> Any:
+    """What reads texts, sounds or images for a checkpoint, by a class of transformers."""
+    import transformers
 
     try:
-        return AutoProcessor.from_pretrained(
+        return getattr(transformers, kind).from_pretrained(
             found.source, **_where(found, place), trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         raise LoadError(
-            f"Could not load what reads texts for {found.source}: {first_line(error)} Get its "
-            "processor or tokenizer files, too."
+            f"Could not load what reads {' and '.join(found.y)} for {found.source} ({kind}): "
+            f"{first_line(error)} Get its processor or tokenizer files, too."
         ) from None
 
 
@@ -200,7 +232,7 @@ def _loaded(
         trust_remote_code=False,
         **_where(found, place),
     )
-    words = model.get_output_embeddings().weight.shape[0]
+    words = _words(model)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # What transformers makes of a configuration alone, where a tokenizer's files are missing.
         raise LoadError(
@@ -216,7 +248,7 @@ def _loaded(
 
 
 def _targets(model: nn.Module, found: Recognised) -> Targets:
-    words, ends = model.get_output_embeddings().weight.shape[0], _ends(model)
+    words, ends = _words(model), _ends(model)
     if not ends or not all(0 <= end < words for end in ends):
         raise LoadError(
             f"{found.source} names {ends or 'no token'} as what ends a text, of {words}. Set "
@@ -225,15 +257,39 @@ def _targets(model: nn.Module, found: Recognised) -> Targets:
     return Targets(words, ends)
 
 
+def _words(model: nn.Module) -> int:
+    """How many words the model gives probabilities to."""
+    return text_part(model).get_output_embeddings().weight.shape[0]
+
+
+def _start(model: nn.Module, found: Recognised) -> int:
+    """What the decoder begins with."""
+    generation = model.generation_config
+    start = _first(generation.decoder_start_token_id, model.config.decoder_start_token_id)
+    if start is None:
+        raise LoadError(
+            f"{found.source} does not say what its decoder begins with. Set "
+            "decoder_start_token_id in its generation_config.json."
+        )
+    return start
+
+
 def _ends(model: nn.Module) -> list[int]:
+    if text_part(model) is not model:
+        # The library, too, ends a text of such a model there and nowhere else.
+        return [model.config.get_text_config().sep_token_id]
     ends = _first(model.generation_config.eos_token_id, model.config.get_text_config().eos_token_id)
     return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
-def _unwanted(generation: Any) -> list[int]:
-    """Ids that the checkpoint would never have drawn."""
+def _excluded(generation: Any, targets: Targets) -> Excluded:
+    """What the checkpoint would never have drawn."""
     single = [ids[0] for ids in generation.bad_words_ids or () if len(ids) == 1]
-    return [*single, *(generation.suppress_tokens or ())]
+    single = [i for i in single if i not in targets.ends]
+    return Excluded(
+        anywhere=targets.places([*single, *(generation.suppress_tokens or ())]),
+        first=targets.places(generation.begin_suppress_tokens or ()),
+    )
 
 
 def _context(config: Any) -> int | None:
@@ -253,3 +309,10 @@ def _languages(tokenizer: Any) -> dict[str, int]:
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
+
+
+_OF_TEXT = {
+    "text-generation": _language_model,
+    "automatic-speech-recognition": _speech_recognition,
+    "image-to-text": _image_to_text,
+}

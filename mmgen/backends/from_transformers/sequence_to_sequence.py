@@ -1,6 +1,7 @@
-"""Pretrained sequence-to-sequence models: P(text | text) by the autoregressive family.
+"""Pretrained models of texts that read something else first: P(text | what they read).
 
-Shape letters: B batch, M source tokens, L tokens, V targets, P tokens that every text begins with.
+Shape letters: B batch, M states of what is read, L tokens, V targets, P tokens that every text
+begins with.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgen.backends.from_transformers.decoders import follows
 from mmgen.backends.from_transformers.targets import ReadCache, Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
@@ -25,26 +27,26 @@ _VALUE_KEYS = {"text", "source_lang", "target_lang"}
 class SequenceToSequence(nn.Module):
     """The decoder of a pretrained model as a network of the autoregressive family.
 
-    The condition's tokens are what the encoder makes of the source (B, M, D); its vector is the ids
-    that the decoder begins with (B, P), the last of which may name a language.
+    The condition's tokens are what the encoder makes of a source (B, M, D), be it text, sound or
+    picture; its vector is the ids that the decoder begins with (B, P), one of which may name a
+    language.
 
     Args:
-        model: A transformers model for sequence-to-sequence language modelling.
+        model: A transformers model with an encoder and a decoder.
         targets: Its ids as targets.
-        num_begin: P.
+        condition: What its encoder gives.
         context: Most tokens that the decoder reads; None for any number.
     """
 
     causal = True
 
     def __init__(
-        self, model: nn.Module, targets: Targets, *, num_begin: int, context: int | None
+        self, model: nn.Module, targets: Targets, *, condition: ConditionSpec, context: int | None
     ) -> None:
         super().__init__()
         self.model, self.targets, self.context = model, targets, context
         self.vocabulary = self.num_outputs = targets.count
-        width = model.get_encoder().config.get_text_config().hidden_size
-        self.condition = ConditionSpec(token_dim=width, vector_dim=num_begin)
+        self.condition = condition
 
     def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
         """Ids (B, L) to log-probabilities of what follows each (B, L, V)."""
@@ -62,23 +64,14 @@ class SequenceToSequence(nn.Module):
             c: The condition, the same in every call.
             cache: From `cache`, or from the call before. It takes these ids up.
         """
-        from transformers.modeling_outputs import BaseModelOutput
-
         length = ids_BL.shape[1]
         own_BL = self.targets.own(ids_BL if cache.seen else ids_BL[:, 1:])
         if not cache.seen:
             own_BL = torch.cat((c.vector, own_BL), dim=1)
         cache.append(torch.ones_like(own_BL, dtype=torch.bool))
-        found = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=c.tokens),
-            attention_mask=c.mask.long(),
-            decoder_input_ids=own_BL,
-            past_key_values=cache.inner,
-            use_cache=True,
-        )
-        cache.inner = found.past_key_values
+        logits, cache.inner = follows(self.model, own_BL, c, cache.inner)
         cache.length += length
-        return self.targets.log_probs(found.logits[:, -length:])
+        return self.targets.log_probs(logits[:, -length:])
 
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the decoder's context there are (B,)."""

@@ -38,10 +38,13 @@ class Targets(nn.Module):
         """The model's own ids of content."""
         return self.content[ids_BL]
 
-    def places(self, own_ids: Sequence[int]) -> list[int]:
-        """Which content some of the model's own ids are; those that are none are left out."""
+    def places(self, own_ids: Sequence[int]) -> tuple[int, ...]:
+        """Which targets some of the model's own ids are; those that are none are left out."""
         wanted = torch.tensor(list(own_ids), dtype=torch.long, device=self.content.device)
-        return torch.isin(self.content, wanted).nonzero()[:, 0].tolist()
+        content = torch.isin(self.content, wanted).nonzero()[:, 0].tolist()
+        # Ends are one target, which is unwanted only if all of them are.
+        ending = [len(self.content)] if torch.isin(self.ends, wanted).all() else []
+        return (*content, *ending)
 
     def log_probs(self, logits_BLW: Tensor) -> Tensor:
         """Logits of words to log-probabilities of targets (B, L, V), float32."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["LOADED", "SCORED", "SPOKEN", "verbs_of"]
+__all__ = ["ARCHITECTURES", "LOADED", "SCORED", "verbs_of"]
 
 _TOKENS = ("sample", "stream", "best", "log_prob", "known", "classify")
 
@@ -12,6 +12,8 @@ LOADED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "text-generation"): _TOKENS,
     ("transformers", "translation"): _TOKENS,
     ("transformers", "text2text-generation"): _TOKENS,
+    ("transformers", "automatic-speech-recognition"): _TOKENS,
+    ("transformers", "image-to-text"): _TOKENS,
     ("transformers", "text-to-speech"): ("sample",),
     ("transformers", "text-to-audio"): ("sample",),
     ("diffusers", "text-to-image"): ("sample",),
@@ -27,8 +29,19 @@ LOADED: Mapping[tuple[str, str], tuple[str, ...]] = {
 }
 """Verbs of `docs/inference.md` by library and task. What is not here is not loaded."""
 
-SPOKEN = ("VitsModel", "MusicgenForConditionalGeneration")
-"""The architectures of transformers that make sounds and are loaded."""
+ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("transformers", "automatic-speech-recognition"): (
+        "WhisperForConditionalGeneration",
+        "Speech2TextForConditionalGeneration",
+    ),
+    ("transformers", "image-to-text"): (
+        "VisionEncoderDecoderModel",
+        "BlipForConditionalGeneration",
+    ),
+    ("transformers", "text-to-speech"): ("VitsModel",),
+    ("transformers", "text-to-audio"): ("MusicgenForConditionalGeneration",),
+}
+"""Of tasks whose classes are loaded one by one: those that are. Of others all are."""
 
 SCORED: Mapping[str, tuple[str, ...]] = {
     "DDPMPipeline": ("log_prob", "known", "operator"),
@@ -41,7 +54,6 @@ SCORED: Mapping[str, tuple[str, ...]] = {
 
 def verbs_of(library: str, task: str, architecture: str) -> tuple[str, ...]:
     """What can be asked of a checkpoint once it is loaded; nothing if it cannot be."""
-    verbs = LOADED.get((library, task), ())
-    if library == "transformers" and verbs == ("sample",) and architecture not in SPOKEN:
+    if architecture not in ARCHITECTURES.get((library, task), (architecture,)):
         return ()
-    return verbs + SCORED.get(architecture, ())
+    return LOADED.get((library, task), ()) + SCORED.get(architecture, ())

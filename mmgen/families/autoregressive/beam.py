@@ -11,7 +11,6 @@ arXiv:1409.3215.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from mmgen.core.alphabet import Alphabet
 from mmgen.families.autoregressive.decoding import Decoder, Prefix
+from mmgen.families.autoregressive.excluded import Excluded
 
 __all__ = ["beam_search"]
 
@@ -51,7 +51,7 @@ def beam_search(
     limits: Tensor,
     *,
     alphabet: Alphabet,
-    excluded: Sequence[int] = (),
+    excluded: Excluded,
     num_best: int,
     num_beams: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +88,7 @@ def beam_search(
         logits = decoder.read(alive.ids[..., read:n].flatten(0, 1))
         read = n
         steps = logits.log_softmax(1)
-        steps[:, list(excluded)] = -math.inf
+        excluded.bar(steps, n)
         steps = _allowed(steps.unflatten(0, (batch, beams)), prefix, limits, n)
         if alphabet.varies:
             ending = alive.scores + steps[..., alphabet.end]

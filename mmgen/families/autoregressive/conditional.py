@@ -19,6 +19,7 @@ from mmgen.core.rng import Generators
 from mmgen.core.token_conditional import TokenConditional
 from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Halts, Prefix, grow
+from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import CausalNetwork, token_losses
 
@@ -73,7 +74,7 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
     max_new_tokens: int | None
     prefix: Prefix
     room: Tensor | None = None
-    excluded: tuple[int, ...] = ()
+    excluded: Excluded = Excluded()
     halts: Halts | None = None
 
     @property

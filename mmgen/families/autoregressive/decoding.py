@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.rng import Generators
+from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import CausalNetwork
 
@@ -121,7 +121,7 @@ def grow(
     limits: Tensor,
     *,
     alphabet: Alphabet,
-    excluded: Sequence[int] = (),
+    excluded: Excluded,
     warping: Warping,
     generators: Generators,
     halts: Halts | None = None,
@@ -133,7 +133,7 @@ def grow(
         prefix: How they begin.
         limits: The greatest length of each (R,).
         alphabet: Ids.
-        excluded: Tokens that are never drawn.
+        excluded: Tokens that are passed over.
         warping: Changes to the logits.
         generators: Shape (1, R). Place n of row i takes the n-th number of generator i.
         halts: Whether a sequence ends with the tokens it has; None for never.
@@ -162,7 +162,7 @@ def grow(
             block = generators.rand(_BLOCK, device=ids.device)[0]
             uniforms = torch.cat((uniforms, block), dim=1)
         logits = decoder.read(ids[rows, read:n])
-        logits[:, list(excluded)] = -math.inf
+        excluded.bar(logits, n)
         read = n
         drawn = warping.choose(logits, ids[rows, :n], uniforms[rows, n])
         drawn = torch.where(n < counts[rows], ids[rows, n], drawn)

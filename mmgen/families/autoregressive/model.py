@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from mmgen.core.options import Option, resolve_options
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.families.autoregressive.conditional import AutoregressiveConditional, surprise
 from mmgen.families.autoregressive.decoding import Prefix
+from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import TokenTransformer
 
@@ -110,7 +110,7 @@ class Autoregressive(Model):
         spec: Spec,
         warping: Warping | None = None,
         max_new_tokens: int | None = None,
-        excluded: Sequence[int] = (),
+        excluded: Excluded | None = None,
     ) -> None:
         super().__init__()
         alphabet = Alphabet.of(spec, by="Autoregressive")
@@ -124,7 +124,7 @@ class Autoregressive(Model):
         self.network = network
         self.spec = spec
         self.warping = warping or Warping()
-        self.max_new_tokens, self.excluded = max_new_tokens, tuple(excluded)
+        self.max_new_tokens, self.excluded = max_new_tokens, excluded or Excluded()
         for option in _warping_options(self.warping):
             option.check(option.default)
         self.alphabet = alphabet

@@ -1,0 +1,75 @@
+"""How the decoders of pretrained models are asked what follows some tokens.
+
+Shape letters: B batch, M states of what was read, L tokens, W words of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmgen.core.condition import Condition
+
+__all__ = ["follows", "text_part"]
+
+Ask = Callable[[nn.Module, Tensor, Condition, Any], Any]
+
+
+def follows(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> tuple[Tensor, Any]:
+    """What follows each of some tokens.
+
+    Args:
+        model: A transformers model.
+        own_BL: Its ids, those that the cache has not seen.
+        c: What its encoder has read, (B, M, D) with the mask (B, M).
+        cache: Keys and values of an earlier call; None at the beginning.
+
+    Returns:
+        Logits (B, L, W), and the cache with these ids.
+    """
+    found = _ASKED.get(type(model).__name__, _by_states)(model, own_BL, c, cache)
+    return found.logits, found.past_key_values
+
+
+def text_part(model: nn.Module) -> nn.Module:
+    """The part of a model that writes, where it is one that stands by itself."""
+    return model.text_decoder if type(model).__name__ in _ASKED_ALONE else model
+
+
+def _by_states(
+    model: nn.Module, own_BL: Tensor, c: Condition, cache: Any, *, mask: Tensor | None = None
+) -> Any:
+    from transformers.modeling_outputs import BaseModelOutput
+
+    return model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=c.tokens),
+        attention_mask=(c.mask if mask is None else mask).long(),
+        decoder_input_ids=own_BL,
+        past_key_values=cache,
+        use_cache=True,
+    )
+
+
+def _of_subsampled(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
+    # It takes the mask of frames, and halves their number with each convolution.
+    frames = c.mask.repeat_interleave(2**model.config.num_conv_layers, dim=1)
+    return _by_states(model, own_BL, c, cache, mask=frames)
+
+
+def _of_text_decoder(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
+    return model.text_decoder(
+        input_ids=own_BL,
+        encoder_hidden_states=c.tokens,
+        encoder_attention_mask=c.mask.long(),
+        past_key_values=cache,
+        use_cache=True,
+    )
+
+
+_ASKED_ALONE = ("BlipForConditionalGeneration",)
+_ASKED: Mapping[str, Ask] = {
+    "Speech2TextForConditionalGeneration": _of_subsampled,
+    **dict.fromkeys(_ASKED_ALONE, _of_text_decoder),
+}

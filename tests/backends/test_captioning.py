@@ -1,0 +1,168 @@
+"""Pretrained captioning models behind mmgen's door write what the library's own calls write."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from backends import tiny_readers
+from PIL import Image
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    BlipForConditionalGeneration,
+    BlipProcessor,
+    VisionEncoderDecoderModel,
+)
+
+from mmgen import Audio, Pipeline
+from mmgen.core.errors import LoadError
+from mmgen.inference import classify
+
+TEXT = "a red cat sat"
+
+
+def _image(seed: int, height: int, width: int) -> Image.Image:
+    levels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(levels)
+
+
+IMAGES = [_image(0, 16, 16), _image(1, 24, 32), Image.new("RGB", (20, 20), (200, 10, 30))]
+
+
+@pytest.fixture(scope="module")
+def vision_encoder_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_readers.vision_encoder_decoder(tmp_path_factory.mktemp("ved"))
+
+
+@pytest.fixture(scope="module")
+def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_readers.blip(tmp_path_factory.mktemp("blip"))
+
+
+@pytest.fixture(params=["vision_encoder_decoder", "blip"])
+def folder(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
+
+
+def _original(folder: Path) -> tuple[Any, Any, Any]:
+    kind = BlipForConditionalGeneration if "blip" in str(folder) else VisionEncoderDecoderModel
+    model = kind.from_pretrained(folder).eval()
+    processor = AutoImageProcessor.from_pretrained(folder)
+    return model, processor, AutoTokenizer.from_pretrained(folder)
+
+
+def _pixels(processor: Any, image: Image.Image) -> torch.Tensor:
+    return processor(images=image, return_tensors="pt")["pixel_values"]
+
+
+def test_greedy_texts_are_those_of_generate(folder: Path) -> None:
+    model, processor, tokenizer = _original(folder)
+    found = Pipeline.from_pretrained(folder)(IMAGES, temperature=0.0, max_new_tokens=12, seed=0)
+    for image, text in zip(IMAGES, found, strict=True):
+        ids = model.generate(
+            pixel_values=_pixels(processor, image), do_sample=False, max_new_tokens=12
+        )
+        assert text == tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert len(set(found)) > 1
+
+
+def test_a_text_that_a_caption_begins_with_is_what_is_known_of_it(blip: Path) -> None:
+    model = BlipForConditionalGeneration.from_pretrained(blip).eval()
+    processor = BlipProcessor.from_pretrained(blip)
+    pipe = Pipeline.from_pretrained(blip)
+    greedy = {"temperature": 0.0, "max_new_tokens": 8}
+    longest = 0
+    for image in IMAGES:
+        for text in ("a red", "the cat sat"):
+            given = pipe.given(image, known=text, mask=f"0:{len(text)}", **greedy)
+            found = given.sample(1)[0]
+            inputs = processor(images=image, text=text, return_tensors="pt")
+            ids = model.generate(**inputs, do_sample=False, max_new_tokens=8)
+            assert found == processor.tokenizer.decode(ids[0], skip_special_tokens=True)
+            assert found.startswith(text)
+            longest = max(longest, len(found) - len(text))
+    assert longest > 0
+    # p(rest | beginning) = p(all) / p(beginning)
+    given = pipe.given(IMAGES[1], known="a red", mask="0:5")
+    assert pipe.given(IMAGES[1]).log_prob(TEXT).nats < given.log_prob(TEXT).nats < 0
+
+
+def test_a_batch_gives_what_each_image_gives_alone(folder: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    together = pipe(IMAGES, seed=[5, 6, 7], max_new_tokens=8)
+    alone = [pipe(i, seed=n, max_new_tokens=8) for i, n in zip(IMAGES, (5, 6, 7), strict=True)]
+    assert together == alone
+
+
+def test_log_prob_is_the_sum_by_hand(folder: Path) -> None:
+    model, processor, tokenizer = _original(folder)
+    found = Pipeline.from_pretrained(folder).given(IMAGES).log_prob([TEXT] * 3)
+    assert found.kind == "exact"
+    target = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    blip = isinstance(model, BlipForConditionalGeneration)
+    begin = model.config.text_config.bos_token_id if blip else model.config.decoder_start_token_id
+    end = model.config.text_config.sep_token_id if blip else model.generation_config.eos_token_id
+    name = "input_ids" if blip else "decoder_input_ids"
+    for image, nats in zip(IMAGES, found.nats, strict=True):
+        with torch.no_grad():
+            logits = model(
+                pixel_values=_pixels(processor, image), **{name: torch.tensor([[begin, *target]])}
+            ).logits
+        log_p = logits[0].log_softmax(-1)
+        by_hand = sum(float(row[i]) for row, i in zip(log_p, [*target, end], strict=True))
+        assert math.isclose(float(nats), by_hand, abs_tol=1e-3)
+
+
+def test_the_best_texts_have_the_scores_of_log_prob(folder: Path) -> None:
+    given = Pipeline.from_pretrained(folder).given(IMAGES[0], max_new_tokens=5)
+    latent, nats = given.conditional.best(2, num_beams=3)
+    for z, length, score in zip(latent.z[:, 0], latent.lengths[:, 0], nats[:, 0], strict=True):
+        again = given.conditional.log_prob(type(latent)(z[None, : int(length)])).nats
+        assert math.isclose(float(again), float(score), abs_tol=1e-3)
+
+
+def test_which_image_a_text_is_of(folder: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    nats = [float(pipe.given(image).log_prob(TEXT).nats) for image in IMAGES]
+    assert classify(pipe, TEXT, IMAGES).best is IMAGES[int(np.argmax(nats))]
+
+
+def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    saved = tmp_path / folder.name
+    pipe.save_pretrained(saved)
+    (before, processor, _), (after, again, _) = _original(folder), _original(saved)
+    for key, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[key], value)
+    assert torch.equal(_pixels(processor, IMAGES[1]), _pixels(again, IMAGES[1]))
+    loaded = Pipeline.from_pretrained(saved)
+    assert loaded(IMAGES[0], seed=1, max_new_tokens=6) == pipe(IMAGES[0], seed=1, max_new_tokens=6)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (None, ValueError, "Give one, not None"),
+        (7, TypeError, "Expected an image"),
+        (Audio.debug(), TypeError, "Expected an image"),
+        (b"no image", ValueError, "Could not read"),
+    ],
+)
+def test_bad_images(folder: Path, value: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Pipeline.from_pretrained(folder)(value)
+
+
+def test_a_checkpoint_without_its_image_processor(
+    vision_encoder_decoder: Path, tmp_path: Path
+) -> None:
+    model, _, tokenizer = _original(vision_encoder_decoder)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(LoadError, match="AutoImageProcessor"):
+        Pipeline.from_pretrained(tmp_path)

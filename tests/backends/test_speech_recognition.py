@@ -1,0 +1,237 @@
+"""Pretrained speech recognition models behind mmgen's door write what the library's calls write."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from backends import tiny_readers
+from transformers import (
+    AutoModelForSpeechSeq2Seq,
+    AutoProcessor,
+    Speech2TextForConditionalGeneration,
+    WhisperForConditionalGeneration,
+)
+
+from mmgen import Audio, Pipeline
+from mmgen.core.errors import LoadError
+from mmgen.inference import classify
+
+RATE = 16000
+TEXT = " A Red cat sat on the left"
+
+
+def _sound(*, seconds: float, pitch: float) -> Audio:
+    time = np.arange(round(seconds * RATE)) / RATE
+    tones = np.sin(2 * np.pi * pitch * time) + np.sin(2 * np.pi * 2.7 * pitch * time * (1 + time))
+    return Audio((tones / 3).astype(np.float32)[None], RATE)
+
+
+SOUNDS = [_sound(seconds=s, pitch=p) for s, p in ((0.4, 220), (0.93, 700), (0.61, 1500))]
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_readers.whisper(tmp_path_factory.mktemp("whisper"))
+
+
+@pytest.fixture(scope="module")
+def speech2text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_readers.speech2text(tmp_path_factory.mktemp("speech2text"))
+
+
+@pytest.fixture(params=["whisper", "speech2text"])
+def folder(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
+
+
+def _original(folder: Path) -> tuple[Any, Any]:
+    return AutoModelForSpeechSeq2Seq.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(
+        folder
+    )
+
+
+def _inputs(processor: Any, sound: Audio) -> dict[str, torch.Tensor]:
+    return processor(sound.samples[0], sampling_rate=RATE, return_tensors="pt")
+
+
+def test_greedy_texts_are_those_of_generate(folder: Path) -> None:
+    model, processor = _original(folder)
+    found = Pipeline.from_pretrained(folder)(SOUNDS, temperature=0.0, max_new_tokens=12, seed=0)
+    more = {"task": "transcribe"} if isinstance(model, WhisperForConditionalGeneration) else {}
+    for sound, text in zip(SOUNDS, found, strict=True):
+        ids = model.generate(
+            **_inputs(processor, sound), do_sample=False, max_new_tokens=12, num_beams=1, **more
+        )
+        assert text == processor.tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert len(set(found)) > 1
+
+
+def test_languages_and_tasks_are_those_of_generate(whisper: Path) -> None:
+    model, processor = _original(whisper)
+    asked = [("de", "transcribe"), ("english", "translate"), ("<|de|>", "translate")]
+    pipe = Pipeline.from_pretrained(whisper)
+    found = pipe(
+        [{"audio": SOUNDS[0], "language": lang, "task": task} for lang, task in asked],
+        temperature=0.0,
+        max_new_tokens=12,
+        seed=0,
+    )
+    for (language, task), text in zip(asked, found, strict=True):
+        inputs = _inputs(processor, SOUNDS[0])
+        ids = model.generate(**inputs, language=language, task=task, max_new_tokens=12)
+        assert text == processor.tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert len(set(found)) == 3
+    for part, name in (("language", "fr"), ("task", "sing"), ("language", 7)):
+        with pytest.raises(ValueError, match=f"no {part} of this model"):
+            pipe({"audio": SOUNDS[0], part: name})
+
+
+def test_what_is_not_said_is_taken_from_the_configuration(whisper: Path, tmp_path: Path) -> None:
+    model, processor = _original(whisper)
+    model.generation_config.language, model.generation_config.task = "de", "translate"
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    pipe = Pipeline.from_pretrained(tmp_path)
+    text = pipe(SOUNDS[1], temperature=0.0, max_new_tokens=12)
+    ids = model.generate(**_inputs(processor, SOUNDS[1]), max_new_tokens=12)
+    assert text == processor.tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert pipe({"audio": SOUNDS[1], "language": "en"}, temperature=0.0) != text
+
+
+def test_a_batch_gives_what_each_sound_gives_alone(folder: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    together = pipe(SOUNDS, seed=[5, 6, 7], max_new_tokens=8)
+    alone = [pipe(s, seed=n, max_new_tokens=8) for s, n in zip(SOUNDS, (5, 6, 7), strict=True)]
+    assert together == alone
+    nats = pipe.given(SOUNDS).log_prob([TEXT] * 3).nats
+    for sound, own in zip(SOUNDS, nats, strict=True):
+        assert torch.allclose(pipe.given(sound).log_prob(TEXT).nats, own, rtol=1e-5, atol=1e-4)
+
+
+def test_log_prob_is_the_sum_by_hand(folder: Path) -> None:
+    model, processor = _original(folder)
+    pipe = Pipeline.from_pretrained(folder)
+    value: Any = SOUNDS[0]
+    begin = [model.config.decoder_start_token_id]
+    if isinstance(model, WhisperForConditionalGeneration):
+        value = {"audio": SOUNDS[0], "language": "de"}
+        marks = ["<|de|>", "<|transcribe|>", "<|notimestamps|>"]
+        begin += processor.tokenizer.convert_tokens_to_ids(marks)
+    target = processor.tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    decoder_input_ids = torch.tensor([begin + target])
+    with torch.no_grad():
+        found = model(**_inputs(processor, SOUNDS[0]), decoder_input_ids=decoder_input_ids)
+    log_p = found.logits[0, len(begin) - 1 :].log_softmax(-1)
+    ids = [*target, model.generation_config.eos_token_id]
+    by_hand = sum(float(row[i]) for row, i in zip(log_p, ids, strict=True))
+    told = pipe.given(value).log_prob(TEXT)
+    assert told.kind == "exact"
+    assert math.isclose(float(told.nats), by_hand, abs_tol=1e-3)
+
+
+def test_the_best_texts_have_the_scores_of_log_prob(folder: Path) -> None:
+    given = Pipeline.from_pretrained(folder).given(SOUNDS[1], max_new_tokens=5)
+    latent, nats = given.conditional.best(2, num_beams=3)
+    for z, length, score in zip(latent.z[:, 0], latent.lengths[:, 0], nats[:, 0], strict=True):
+        again = given.conditional.log_prob(type(latent)(z[None, : int(length)])).nats
+        assert math.isclose(float(again), float(score), abs_tol=1e-3)
+    best = given.best(1, num_beams=3)[0]
+    assert best.nats >= float(given.log_prob(given.sample(1, seed=0)[0]).nats) - 1e-3
+
+
+def test_which_text_explains_a_sound(folder: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    nats = [float(pipe.given(s).log_prob(TEXT).nats) for s in SOUNDS]
+    assert classify(pipe, TEXT, SOUNDS).best is SOUNDS[int(np.argmax(nats))]
+
+
+def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    pipe.save_pretrained(tmp_path / "saved")
+    before, processor = _original(folder)
+    after, again = _original(tmp_path / "saved")
+    for key, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[key], value)
+    read = [_inputs(p, SOUNDS[0])["input_features"] for p in (processor, again)]
+    assert torch.equal(*read)
+    loaded = Pipeline.from_pretrained(tmp_path / "saved")
+    assert loaded(SOUNDS[0], seed=1, max_new_tokens=6) == pipe(SOUNDS[0], seed=1, max_new_tokens=6)
+
+
+def test_sounds_of_another_rate_or_more_channels_are_refused(folder: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    half = Audio(SOUNDS[0].samples[:, ::2].copy(), RATE // 2)
+    with pytest.raises(ValueError, match="16000 Hz, got 8000 Hz.*resample"):
+        pipe(half)
+    with pytest.raises(ValueError, match="one channel"):
+        pipe(Audio(np.repeat(SOUNDS[0].samples, 2, axis=0), RATE))
+
+
+def test_nothing_that_is_too_long_is_cut(folder: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    with pytest.raises(ValueError, match=r"at most (1 s|150 frames), got 1\.6 s.*nothing is cut"):
+        pipe(_sound(seconds=1.6, pitch=300))
+    whole = _sound(seconds=1.0, pitch=300)
+    assert isinstance(pipe(whole, max_new_tokens=3), str)
+    with pytest.raises(ValueError, match="at most"):
+        pipe.given(whole).log_prob(TEXT * 9)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (None, ValueError, "Give one, not None"),
+        (7, TypeError, "Expected a sound"),
+        ({"text": "A cat"}, ValueError, "'array' is missing"),
+        ({"audio": SOUNDS[0], "speaker": "me"}, TypeError, "'speaker' is none of these"),
+        ({"audio": None}, TypeError, "Expected a sound"),
+        (Audio(np.zeros((1, 0), np.float32), RATE), ValueError, "got 0"),
+    ],
+)
+def test_bad_sounds(folder: Path, value: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Pipeline.from_pretrained(folder)(value)
+
+
+def test_what_cannot_be_heard_or_chosen(speech2text: Path) -> None:
+    pipe = Pipeline.from_pretrained(speech2text)
+    # Of silence and of a single frame there is no spread to divide by.
+    for samples in (np.zeros((1, 4000), np.float32), SOUNDS[0].samples[:, :420]):
+        with pytest.raises(ValueError, match="silent, or too short"):
+            pipe(Audio(samples, RATE))
+    with pytest.raises(ValueError, match="one language alone"):
+        pipe({"audio": SOUNDS[0], "language": "en"})
+
+
+def test_whisper_of_one_language(whisper: Path, tmp_path: Path) -> None:
+    model, processor = _original(whisper)
+    for name in ("lang_to_id", "task_to_id"):
+        delattr(model.generation_config, name)
+    model.generation_config.is_multilingual = False
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    text = Pipeline.from_pretrained(tmp_path)(SOUNDS[1], temperature=0.0, max_new_tokens=12)
+    ids = model.generate(**_inputs(processor, SOUNDS[1]), max_new_tokens=12)
+    assert text == processor.tokenizer.decode(ids[0], skip_special_tokens=True)
+
+
+def test_checkpoints_that_lack_something(speech2text: Path, tmp_path: Path) -> None:
+    model = Speech2TextForConditionalGeneration.from_pretrained(speech2text)
+    _, processor = _original(speech2text)
+    model.save_pretrained(tmp_path)
+    processor.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(LoadError, match="AutoFeatureExtractor"):
+        Pipeline.from_pretrained(tmp_path)
+
+
+def test_a_class_that_is_not_loaded_is_named(tmp_path: Path) -> None:
+    content = {"architectures": ["MoonshineForConditionalGeneration"], "model_type": "moonshine"}
+    (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(LoadError, match=r"Moonshine.*not loaded yet.*Whisper"):
+        Pipeline.from_pretrained(tmp_path)

@@ -1,0 +1,162 @@
+"""Tiny checkpoints of transformers that write texts of sounds and pictures, as they are saved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import sentencepiece
+from backends.sharpened import sharpened
+from backends.tiny_tokenizers import byte_tokenizer, pieces
+from transformers import (
+    AddedToken,
+    BertTokenizer,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipImageProcessor,
+    BlipProcessor,
+    GenerationConfig,
+    GPT2Config,
+    Speech2TextConfig,
+    Speech2TextFeatureExtractor,
+    Speech2TextForConditionalGeneration,
+    Speech2TextProcessor,
+    Speech2TextTokenizer,
+    VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel,
+    ViTConfig,
+    ViTImageProcessor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+    WhisperTokenizer,
+)
+
+__all__ = ["blip", "speech2text", "vision_encoder_decoder", "whisper"]
+
+_MARKS = "startoftranscript en de transcribe translate startofprev nospeech notimestamps"
+_SIZES = {
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "d_model": 32,
+}
+
+
+def whisper(folder: Path) -> Path:
+    """Whisper of two languages, that hears a second at once."""
+    content = json.loads(byte_tokenizer().backend_tokenizer.to_str())["model"]
+    words = {"<|endoftext|>" if w == "<|end|>" else w: i for w, i in content["vocab"].items()}
+    tokenizer = WhisperTokenizer(vocab=words, merges=[tuple(m) for m in content["merges"]])
+    marks = [AddedToken(f"<|{name}|>", special=True) for name in _MARKS.split()]
+    tokenizer.add_tokens(marks, special_tokens=True)
+    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in _MARKS.split()}
+    end = tokenizer.eos_token_id
+    config = WhisperConfig(
+        **_SIZES,
+        vocab_size=len(tokenizer) + 3,
+        max_source_positions=50,
+        max_target_positions=40,
+        decoder_start_token_id=ids["startoftranscript"],
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
+        begin_suppress_tokens=None,
+    )
+    model = sharpened(WhisperForConditionalGeneration(config))
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=ids["startoftranscript"],
+        eos_token_id=end,
+        pad_token_id=end,
+        lang_to_id={"<|en|>": ids["en"], "<|de|>": ids["de"]},
+        task_to_id={name: ids[name] for name in ("transcribe", "translate")},
+        no_timestamps_token_id=ids["notimestamps"],
+        is_multilingual=True,
+        suppress_tokens=[5, 6, 7, *ids.values()],
+        begin_suppress_tokens=[words["Ġ"], end],
+        max_length=40,
+    )
+    model.save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(chunk_length=1), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def speech2text(folder: Path) -> Path:
+    """Speech2Text of one language, that hears a second and a half at once."""
+    spm = pieces(folder, "sentencepiece.bpe", bos_id=0, pad_id=1, eos_id=2, unk_id=3)
+    words = sentencepiece.SentencePieceProcessor(model_file=str(spm))
+    own = {words.id_to_piece(i): i for i in range(len(words))}
+    (folder / "vocab.json").write_text(json.dumps(own), "utf-8")
+    tokenizer = Speech2TextTokenizer(str(folder / "vocab.json"), str(spm))
+    config = Speech2TextConfig(
+        **_SIZES,
+        vocab_size=len(own),
+        conv_channels=16,
+        max_source_positions=150,
+        max_target_positions=40,
+    )
+    model = sharpened(Speech2TextForConditionalGeneration(config))
+    model.generation_config.bad_words_ids = [[1]]
+    model.save_pretrained(folder)
+    Speech2TextProcessor(Speech2TextFeatureExtractor(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def vision_encoder_decoder(folder: Path) -> Path:
+    """A ViT, whose states a projection brings to a GPT-2."""
+    tokenizer = byte_tokenizer()
+    vision = ViTConfig(
+        image_size=16,
+        patch_size=8,
+        hidden_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    writer = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=48,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+        is_decoder=True,
+        add_cross_attention=True,
+    )
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        vision, writer, decoder_start_token_id=0, pad_token_id=0, eos_token_id=0
+    )
+    sharpened(VisionEncoderDecoderModel(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
+    return folder
+
+
+def blip(folder: Path) -> Path:
+    """BLIP, whose texts begin and end with tokens of its own."""
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] a red blue cat sat on the left ##s right".split()
+    words += list("bcdefghijklmnopqrstuvwxyz,.")
+    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+    writer = sizes | {
+        "vocab_size": len(words) + 2,
+        "encoder_hidden_size": 32,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 24,
+        "bos_token_id": len(words),
+        "sep_token_id": 3,
+        "pad_token_id": 0,
+        "eos_token_id": 3,
+    }
+    vision = sizes | {"num_hidden_layers": 1, "image_size": 16, "patch_size": 8}
+    config = BlipConfig(text_config=writer, vision_config=vision)
+    sharpened(BlipForConditionalGeneration(config)).save_pretrained(folder)
+    processor = BlipImageProcessor(size={"height": 16, "width": 16})
+    BlipProcessor(processor, tokenizer).save_pretrained(folder)
+    return folder
