@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "Saved",
     "fill_parts",
     "find_recipe",
+    "inner_folder",
     "list_pipelines",
     "read_folder",
     "read_shipped",
@@ -43,6 +45,7 @@ __all__ = [
 
 _PACKAGE = "mmgen_pipelines"
 _MANIFEST = "pipeline.json"
+_RESULT = "pipeline"
 _FOREIGN_CARD = "mmgen.json"
 _PARTS = ("encoder", "model", "codec")
 _WITH_ASSETS = ("encoder", "codec")
@@ -199,6 +202,14 @@ def write_foreign(folder: Path, save: Callable[[Path], None], about: Mapping[str
         card = {**about, "mmgen_version": __version__}
         write_beside(new / _FOREIGN_CARD, json.dumps(card, indent=1).encode())
     return folder
+
+
+def inner_folder(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The name, or the folder with the pipeline if it is that of a training run."""
+    inner = Path(name) / _RESULT
+    if Path(name).is_dir() and not (Path(name) / _MANIFEST).is_file() and inner.is_dir():
+        return inner
+    return name
 
 
 def read_folder(folder: Path) -> Saved:

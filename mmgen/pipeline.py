@@ -71,6 +71,7 @@ class Pipeline:
         self.condition_dropout = condition_dropout
         self.recipe, self.choices, self.card = recipe, dict(choices or {}), card
         self.foreign = foreign
+        self.origin: str | None = None
 
     @property
     def encoder(self) -> Encoder:
@@ -86,6 +87,11 @@ class Pipeline:
     def codec(self) -> Codec:
         """Z to X and back."""
         return self.parts["codec"]
+
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether `save_pretrained` knows how it would be built again."""
+        return self.foreign is not None or self.recipe is not None
 
     @property
     def device(self) -> torch.device:
@@ -240,9 +246,12 @@ class Pipeline:
     def fit_statistics(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         """Take from pairs (y, x) the vocabularies and statistics that are not there yet.
 
-        What is there stays: a model that was trained with a vocabulary knows no other.
+        What is there stays: a model that was trained with a vocabulary knows no other. It only
+        takes note of what it learns now, such as words of the same subwords.
         """
-        if not self.encoder.fitted:
+        if self.encoder.fitted:
+            self.encoder.extend([y for y, _ in pairs])
+        else:
             self.encoder.fit([y for y, _ in pairs])
         if not self.codec.fitted:
             self.codec.fit([x for _, x in pairs])
@@ -322,7 +331,7 @@ class Pipeline:
         """Load a pipeline.
 
         Args:
-            name: A folder that `save_pretrained` wrote; a shipped recipe, `<y>-to-<x>` or
+            name: A folder that `save_pretrained` or `fit` wrote; a shipped recipe, `<y>-to-<x>` or
                 `<y>-to-<x>:<recipe>`; or a checkpoint of another library, a folder or a Hub id
                 `org/name` (docs/checkpoints.md).
             device: Where it shall compute; the CPU if None, or where `device_map` says.
@@ -338,6 +347,7 @@ class Pipeline:
             UnknownNameError: If there is no such pipeline. The message lists the close ones.
             LoadError: If its files are missing, cut short, altered or too new.
         """
+        name = hub.inner_folder(name)
         folder = Path(name)
         if is_foreign(name):
             own = {"dtype": dtype, "engine": engine, "compute_type": compute_type}
@@ -345,6 +355,7 @@ class Pipeline:
             foreign = load(name, asked, **own)
             parts = {"encoder": foreign.encoder, "model": foreign.model, "codec": foreign.codec}
             pipe = cls(**parts, foreign=foreign)
+            pipe.origin = str(name)
             return pipe if asked.placement.given else pipe.to(device or "cpu", dtype)
         if engine is not None:
             raise TypeError(f"{str(name)!r} is a pipeline of mmgen, which no engine runs.")
@@ -361,7 +372,7 @@ class Pipeline:
             saved = hub.read_shipped(found)
             recipe, card = found.name, found.card
         pipe = cls.build(recipe, **saved.choices)
-        pipe.card = card
+        pipe.card, pipe.origin = card, str(name)
         hub.fill_parts(pipe.parts, saved)
         return pipe.to(device or "cpu", dtype)
 
@@ -408,7 +419,7 @@ class Pipeline:
         """
         if self.foreign is not None:
             return hub.write_foreign(Path(folder), self.foreign.save, self.foreign.about())
-        if self.recipe is None:
+        if not self.can_be_saved:
             raise SpecError(
                 "This pipeline was put together by hand, so a saved folder could not be built "
                 "again. Build it with Pipeline.build(recipe) or Pipeline.compose(...)."

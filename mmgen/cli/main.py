@@ -12,6 +12,7 @@ import typer
 from mmgen.cli.classify import classify
 from mmgen.cli.console import INTERRUPTED, report
 from mmgen.cli.doctor import doctor
+from mmgen.cli.finetune import finetune
 from mmgen.cli.generate import generate
 from mmgen.cli.listing import list_pipelines, show
 from mmgen.cli.outliers import outliers
@@ -33,6 +34,7 @@ app.command("generate")(generate)
 app.command("classify")(classify)
 app.command("outliers")(outliers)
 app.command("train")(train)
+app.command("finetune")(finetune)
 app.add_typer(pairs, name="pairs")
 app.command("list")(list_pipelines)
 app.command("show")(show)

@@ -47,6 +47,7 @@ def find_named(name: str) -> Named:
         UnknownNameError: If it means nothing. The message lists the close names.
         LoadError: If it is a folder that holds no saved pipeline.
     """
+    name = str(hub.inner_folder(name))
     foreign = find_foreign(name)
     if foreign is not None:
         # Whether its call needs a condition is for its parts to say.

@@ -98,7 +98,7 @@ def _run(
     return {
         "paths": [str(path) for path in paths],
         "columns": None if read is None else {"y": dict(read.y), "x": list(read.x)},
-        **asdict(report),
+        **{k: v for k, v in asdict(report).items() if k != "good"},
         "warnings": report.warnings,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mmgen import hub
-from mmgen.cli.console import Stopped, spinner
-from mmgen.cli.device import find_device
+from mmgen.cli.console import spinner
 from mmgen.cli.parameters import DeviceName
+from mmgen.cli.runs import choose_device, steps_done, stoppable
 from mmgen.core.errors import SpecError
-from mmgen.core.files import read_json
 
 if TYPE_CHECKING:
     from mmgen.pipeline import Pipeline
@@ -70,11 +68,9 @@ def train(  # noqa: PLR0913 - a parameter is an option of the command line
     overrides = {k: v for k, v in given.items() if v is not None}
     with spinner(f"Loading {recipe.name}"):
         module = _module(recipe)
-        _choose_device(device)
-    try:
+        choose_device(device)
+    with stoppable(output):
         saved = _fit(recipe, module, output, overrides, ship=ship)
-    except KeyboardInterrupt:
-        raise Stopped(_how_to_go_on(output)) from None
     typer.echo(f"Saved {saved}")
     if ship:
         typer.echo(f"Shipped {recipe.weights}")
@@ -102,7 +98,7 @@ def _fit(
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     pipe = Pipeline.build(recipe.name)
-    done = _steps_done(output)
+    done = steps_done(output)
     count = sum(p.numel() for p in pipe.parts.parameters())
     typer.echo(
         f"Training {recipe.name} ({count / 1e6:.1f} M parameters) for {settings.steps} steps of "
@@ -115,10 +111,8 @@ def _fit(
     fit(pipe, pairs, output=output, preview=module.PREVIEW, **chosen)
     saved = output / "pipeline"
     # Under torchrun or accelerate launch, one process of several writes.
-    if PartialState().is_main_process:
-        pipe.to("cpu").save_pretrained(saved)
-        if ship:
-            hub.write_shipped(recipe, pipe.parts)
+    if ship and PartialState().is_main_process:
+        hub.write_shipped(recipe, pipe.to("cpu").parts)
     PartialState().destroy_process_group()
     return saved
 
@@ -148,30 +142,9 @@ def _module(recipe: hub.Recipe) -> ModuleType:
     return module
 
 
-def _choose_device(choice: str | None) -> None:
-    if choice is not None:
-        # Accelerate owns devices and reads this.
-        os.environ["ACCELERATE_TORCH_DEVICE"] = str(find_device(choice))
-
-
-def _steps_done(output: Path) -> int | None:
-    file = output / "checkpoint" / "state.json"
-    return read_json(file).get("step") if file.is_file() else None
-
-
 def _typed(condition: Any) -> str:
     """A condition as one would type it."""
     if not isinstance(condition, Mapping):
         return shlex.quote(str(condition))
     given = {k: v for k, v in condition.items() if v is not None}
     return " ".join(f"--with {shlex.quote(f'{k}={v}')}" for k, v in given.items())
-
-
-def _how_to_go_on(output: Path) -> str:
-    done = _steps_done(output)
-    if done is None:
-        return f"Stopped before the first checkpoint in {output}. The same command starts anew."
-    return (
-        f"Stopped. The last checkpoint in {output}, of step {done}, is whole. "
-        "The same command goes on from it."
-    )

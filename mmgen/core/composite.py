@@ -74,6 +74,10 @@ class CompositeEncoder(Encoder):
         for name, column in self._columns(values).items():
             self.parts[name].fit([v for v in column if v is not None])
 
+    def extend(self, values: Sequence[Any]) -> None:
+        for name, column in self._columns(values).items():
+            self.parts[name].extend([v for v in column if v is not None])
+
     def prepare(self, values: Sequence[Any]) -> dict[str, Any]:
         columns = self._columns(values)
         return {name: part.prepare(columns[name]) for name, part in self.parts.items()}

@@ -68,6 +68,9 @@ class Encoder(Fitted):
             options: Those that `options` lists, all of them.
         """
 
+    def extend(self, values: Sequence[Any]) -> None:
+        """Take note, once fitted, of further values that are learnt from, for `check` to allow."""
+
     def drop(
         self, tensors: dict[str, Any], *, rate: float, generator: torch.Generator | None = None
     ) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mmgen.core.conditional import Progress
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
+from mmgen.training.digests import digest
 from mmgen.training.pairs import Pairs
 
 __all__ = ["BadPair", "PairsReport", "check_pairs"]
@@ -44,6 +43,7 @@ class PairsReport:
     Attributes:
         count: Number of pairs, the bad ones among them.
         bad: Those that cannot be learnt from.
+        good: Indices of the others.
         first: The first pairs (y, x), as text.
         twice: Pairs that are the same, by where they stand: (first, again).
         elsewhere: Pairs that also stand in another collection, such as the validation split.
@@ -53,6 +53,7 @@ class PairsReport:
 
     count: int = 0
     bad: list[BadPair] = field(default_factory=list)
+    good: list[int] = field(default_factory=list)
     first: list[tuple[str, str]] = field(default_factory=list)
     twice: list[tuple[str, str]] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
@@ -120,13 +121,14 @@ def check_pairs(
         except (ValueError, TypeError, OSError) as error:
             report.bad.append(BadPair(where, str(error).removeprefix(f"{where}: ")))
         else:
+            report.good.append(index)
             if len(report.first) < num_first:
                 report.first.append((_shown(y), _shown(x)))
-            digest = _digest(y, x)
-            if digest in seen:
-                report.twice.append((seen[digest], where))
-            seen.setdefault(digest, where)
-            if digest in known:
+            own = digest(y, x)
+            if own in seen:
+                report.twice.append((seen[own], where))
+            seen.setdefault(own, where)
+            if own in known:
                 report.elsewhere.append(where)
             for name, value in _measures(pipe, y, x):
                 if isinstance(value, str):
@@ -145,7 +147,6 @@ def _prepare(pipe: Pipeline, y: Any, x: Any) -> None:
     encoder, codec = pipe.encoder, pipe.codec
     if encoder.fitted:
         encoder.prepare([y])
-        encoder.check([y], **{o.name: o.default for o in encoder.options()})
     if codec.fitted:
         codec.prepare([x])
     elif modality(codec.spec.modality).IN_FILES:
@@ -176,35 +177,7 @@ def _digests(pairs: Pairs) -> Iterator[tuple[bytes, str]]:
             y, x = pairs.pair(index, np.random.default_rng([0, index]))
         except (ValueError, TypeError, OSError):
             continue
-        yield _digest(y, x), pairs.where(index)
-
-
-def _digest(y: Any, x: Any) -> bytes:
-    found = hashlib.blake2b(digest_size=16)
-    for value in (y, x):
-        for data in _bytes_of(value):
-            found.update(len(data).to_bytes(8, "little"))
-            found.update(data)
-    return found.digest()
-
-
-def _bytes_of(value: Any) -> Iterator[bytes]:
-    if isinstance(value, Mapping):
-        for key in sorted(value, key=str):
-            yield str(key).encode()
-            yield from _bytes_of(value[key])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _bytes_of(item)
-    elif isinstance(value, torch.Tensor):
-        yield value.detach().cpu().contiguous().numpy().tobytes()
-    elif isinstance(value, (bytes, np.ndarray)):
-        yield value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()
-    elif isinstance(value, Path):
-        yield value.read_bytes()
-    else:
-        data = getattr(value, "tobytes", None)
-        yield data() if data is not None else repr(value).encode()
+        yield digest(y, x), pairs.where(index)
 
 
 def _shown(value: Any) -> str:

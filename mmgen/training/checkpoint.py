@@ -78,9 +78,9 @@ def load_checkpoint(
             than the last of this one.
     """
     content = read_json(folder / "state.json")
-    ours, theirs = asdict(settings), content.get("settings", {})
+    ours = _as_read(settings)
     # A setting that came later had its default in the runs before.
-    theirs = asdict(TrainSettings()) | theirs
+    theirs = _as_read(TrainSettings()) | content.get("settings", {})
     changed = [k for k in ours if k not in _FREE | _EXTENDED and ours[k] != theirs[k]]
     if changed:
         raise LoadError(
@@ -116,6 +116,11 @@ def load_checkpoint(
     if validation is not None and "validation" in content:
         validation.load_state(content["validation"])
     return done
+
+
+def _as_read(settings: TrainSettings) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return json.loads(json.dumps(asdict(settings)))
 
 
 def _num_parameters(optimizer: torch.optim.Optimizer) -> int:

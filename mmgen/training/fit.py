@@ -8,7 +8,7 @@ import os
 import resource
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,12 +31,15 @@ from torch.utils.data import DataLoader
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
+from mmgen.training.adapters import Adapters
 from mmgen.training.batches import Batches, moved_to
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
+from mmgen.training.describing import described
 from mmgen.training.ema import WeightAverage
 from mmgen.training.optimizers import optimizers_of
 from mmgen.training.pairs import ListedPairs, Pairs, batch_at
 from mmgen.training.reading import Source, read_pairs
+from mmgen.training.selecting import only_training
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
 from mmgen.training.validation import Validation
@@ -72,7 +75,9 @@ def fit(
         settings: Fields of `TrainSettings`.
 
     Returns:
-        The pipeline, with the averaged weights.
+        The pipeline, with the averaged weights. It is also written to the folder "pipeline" in
+        `output`, and `Pipeline.from_pretrained(output)` loads it, unless it was put together by
+        hand.
 
     Raises:
         LoadError: If the output folder holds a run with other settings.
@@ -82,12 +87,36 @@ def fit(
     if not isinstance(pairs, Pairs):
         pairs = read_pairs(pairs, pipe) if isinstance(pipe, Pipeline) else ListedPairs(pairs)
     if validation is not None:
+        if not isinstance(pipe, Pipeline):
+            raise TypeError(f"Validation is for a pipeline, got {type(pipe).__name__}.")
         validation = read_pairs(validation, pipe)
     for each, what in ((pairs, "to train on"), (validation, "to validate on")):
         if each is not None and len(each) == 0:
             raise ValueError(f"Expected at least one pair {what}, got none.")
-    run = _Run(pipe, pairs, Path(output), settings, preview, validation)
-    return run.run(progress)
+    output = Path(output)
+    with only_training(pipe.parts, settings.only), _adapted(pipe, settings):
+        run = _Run(pipe, pairs, output, settings, preview, validation)
+        run.run(progress)
+    if isinstance(pipe, Pipeline):
+        run.save()
+    return pipe
+
+
+@contextmanager
+def _adapted(pipe: Trainable, settings: TrainSettings) -> Iterator[None]:
+    """With adapters if there are to be some, merged if all goes well."""
+    if not settings.lora_rank:
+        yield
+        return
+    if not isinstance(pipe, Pipeline):
+        raise TypeError(f"Adapters are for a pipeline, got {type(pipe).__name__}.")
+    adapters = Adapters(pipe, rank=settings.lora_rank, seed=settings.seed)
+    try:
+        yield
+    except BaseException:
+        adapters.remove()
+        raise
+    adapters.merge()
 
 
 class _Step(nn.Module):
@@ -148,13 +177,24 @@ class _Run:
             _compile(pipe.parts)
 
     def _fit_statistics(self) -> None:
-        if not self.pipe.needs_statistics:
+        if not (self.pipe.needs_statistics or isinstance(self.pipe, Pipeline)):
             return
         count = min(self.settings.statistics_from, max(len(self.pairs), 256))
         # Far from where training starts, so that simulated pairs are other ones.
         self.pipe.fit_statistics(batch_at(self.pairs, 2**40, count, seed=self.settings.seed))
 
-    def run(self, show: bool) -> Trainable:
+    def save(self) -> None:
+        """Write the pipeline, and what its card says of this run."""
+        pipe = self.pipe
+        if pipe.card is not None:
+            world = self.accelerator.num_processes
+            found = {"settings": self.settings, "world": world, "validation": self.validation}
+            pipe.card = described(pipe.card, base=pipe.origin, pairs=self.pairs, **found)
+        # Under torchrun or accelerate launch, one process of several writes.
+        if self.accelerator.is_main_process and pipe.can_be_saved:
+            pipe.save_pretrained(self.output / "pipeline")
+
+    def run(self, show: bool) -> None:
         done = self._resume()
         if done == 0:
             self._validate(0)
@@ -172,7 +212,6 @@ class _Run:
         # Not `end_training`, which would leave a second run of this process without its group.
         for tracker in self.accelerator.trackers:
             tracker.finish()
-        return self.pipe
 
     def _steps(self, done: int) -> Iterator[tuple[int, str]]:
         settings = self.settings

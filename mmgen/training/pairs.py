@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DrawnPairs", "ListedPairs", "Pairs", "batch_at", "index_at"]
+__all__ = ["DrawnPairs", "ListedPairs", "Pairs", "SelectedPairs", "batch_at", "index_at"]
 
 
 class Pairs(ABC):
@@ -47,6 +47,27 @@ class ListedPairs(Pairs):
 
     def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
         return self._pairs[index]
+
+
+class SelectedPairs(Pairs):
+    """Some pairs of a collection.
+
+    Args:
+        pairs: The collection.
+        indices: Which of them.
+    """
+
+    def __init__(self, pairs: Pairs, indices: Sequence[int]) -> None:
+        self._pairs, self._indices = pairs, list(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        return self._pairs.pair(self._indices[index], rng)
+
+    def where(self, index: int) -> str:
+        return self._pairs.where(self._indices[index])
 
 
 class DrawnPairs(Pairs):

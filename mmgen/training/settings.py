@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["TrainSettings"]
@@ -23,6 +24,10 @@ class TrainSettings:
     """Peak learning rate of AdamW, reached after the warm-up and followed by a cosine to zero."""
     warmup: int = 200
     """Steps of linear warm-up."""
+    only: Sequence[str] = ()
+    """Beginnings of the names of the parameters to train ("model"); all if empty."""
+    lora_rank: int = 0
+    """Rank of adapters, which alone are trained and are merged at the end; 0 for whole weights."""
     weight_decay: float = 0.01
     """Decay of weight matrices."""
     beta2: float = 0.99
@@ -57,25 +62,45 @@ class TrainSettings:
     """Write logs for TensorBoard, too."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "batch_size",
-            "accumulation",
-            "checkpoint_every",
-            "log_every",
-            "validate_every",
-            "validation_from",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}.")
-        for name in ("warmup", "sample_every", "workers", "seed", "weight_decay", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is at least 0, got {getattr(self, name)}.")
+        self._check_numbers()
+        if isinstance(self.only, str):
+            raise TypeError(f"only is a list of names, got {self.only!r}. Give [{self.only!r}].")
+        object.__setattr__(self, "only", tuple(self.only))
+        if self.only and self.lora_rank:
+            raise ValueError("lora_rank trains adapters and nothing else; leave out only or it.")
         if self.optimizer not in ("adamw", "muon"):
             raise ValueError(f"optimizer is adamw or muon; got {self.optimizer!r}.")
+        if self.precision not in ("auto", "no", "bf16", "fp16"):
+            raise ValueError(f"precision is auto, no, bf16 or fp16; got {self.precision!r}.")
+
+    def _check_numbers(self) -> None:
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}.")
+        for name in _AT_LEAST_ZERO:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is at least 0, got {getattr(self, name)}.")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is above 0, got {self.learning_rate}.")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema lies in [0, 1), got {self.ema}.")
-        if self.precision not in ("auto", "no", "bf16", "fp16"):
-            raise ValueError(f"precision is auto, no, bf16 or fp16; got {self.precision!r}.")
+
+
+_AT_LEAST_ONE = (
+    "steps",
+    "batch_size",
+    "accumulation",
+    "checkpoint_every",
+    "log_every",
+    "validate_every",
+    "validation_from",
+)
+_AT_LEAST_ZERO = (
+    "warmup",
+    "sample_every",
+    "workers",
+    "seed",
+    "weight_decay",
+    "patience",
+    "lora_rank",
+)

@@ -76,6 +76,9 @@ class TextEncoder(Encoder):
         self.tokenizer = Tokenizer.train(texts, vocabulary=self.vocabulary)
         self.words = frozenset(Counter(w for t in texts for w in words_of(t)))
 
+    def extend(self, values: Sequence[Any]) -> None:
+        self.words |= {word for v in values if v is not None for word in words_of(v)}
+
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         if self.tokenizer is None:
             raise LoadError("This text encoder has no vocabulary yet. Fit or load it first.")

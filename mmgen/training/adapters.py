@@ -1,0 +1,61 @@
+"""Low-rank adapters: a few new weights beside the frozen ones, merged into them at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from mmgen.core.errors import MissingDependency, SpecError
+from mmgen.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from peft import LoraModel
+
+__all__ = ["Adapters"]
+
+
+class Adapters:
+    """Adapters of every linear layer of a pipeline's model, which alone are trained.
+
+    Args:
+        pipe: The pipeline, changed in place: everything else in it is frozen.
+        rank: Of the adapters.
+        seed: Of their first weights. They change nothing until they are trained.
+
+    Raises:
+        SpecError: If the model has no linear layer.
+        MissingDependency: If peft is not installed.
+
+    Source: LoRA: Low-Rank Adaptation of Large Language Models (Hu et al., 2021), Sec. 4,
+    arXiv:2106.09685
+    """
+
+    def __init__(self, pipe: Pipeline, *, rank: int, seed: int) -> None:
+        try:
+            from peft import LoraConfig, LoraModel
+        except ImportError:
+            raise MissingDependency("peft", extra="lora", purpose="Training adapters") from None
+        linear = [n for n, m in pipe.model.named_modules() if isinstance(m, nn.Linear)]
+        if not linear:
+            raise SpecError("The model has no linear layer to adapt. Train without lora_rank.")
+        self._frozen = {p: p.requires_grad for p in pipe.parts.parameters()}
+        pipe.parts.requires_grad_(False)
+        torch.manual_seed(seed)
+        config = LoraConfig(r=rank, lora_alpha=rank, target_modules=linear)
+        self._model: LoraModel = LoraModel(pipe.model, config, "default")
+
+    def merge(self) -> None:
+        """Add the adapters to the weights, and leave the model as it was built."""
+        self._model.merge_and_unload()
+        self._restore()
+
+    def remove(self) -> None:
+        """Leave the model as it was before."""
+        self._model.unload()
+        self._restore()
+
+    def _restore(self) -> None:
+        for parameter, required in self._frozen.items():
+            parameter.requires_grad_(required)

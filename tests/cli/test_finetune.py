@@ -1,0 +1,76 @@
+"""`mmgen finetune` and `mmgen pairs check`, from a folder to a pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmgen.pipeline import Pipeline
+from tests.cli.conftest import Command
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pipe = Pipeline.compose(x="image", y="text", family="diffusion", size="debug")
+    pipe.fit_statistics([("a red one", Image.new("RGB", (16, 16), "red"))] * 4)
+    return pipe.save_pretrained(tmp_path_factory.mktemp("base") / "pipe")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    folder = tmp_path / "pairs"
+    for split in ("train", "validation"):
+        (folder / split).mkdir(parents=True)
+        rows = []
+        for colour in ("red", "green", "blue"):
+            Image.new("RGB", (20, 16), colour).save(folder / split / f"{colour}.png")
+            rows.append({"file_name": f"{colour}.png", "text": f"{colour} {split}"})
+        text = "\n".join(json.dumps(row) for row in rows)
+        (folder / split / "metadata.jsonl").write_text(text)
+    return folder
+
+
+def test_check_names_what_does_not_fit(command: Command, base: Path, pairs: Path) -> None:
+    done = command("pairs", "check", pairs, "--for", base)
+    assert done.code == 1
+    assert "3 pairs, 0 of which" in done.out and "x is read from file_name" in done.out
+    assert "metadata.jsonl, line 2" in done.out and "Resize" in done.out
+    done = command("pairs", "check", pairs, "--for", base, "--adapt", "--json")
+    found = json.loads(done.out)
+    assert done.code == 0 and found["count"] == 3 and not found["bad"]
+    assert found["columns"] == {"y": {"": ["text"]}, "x": ["file_name"]}
+    assert found["numbers"]["x.width"] == [16, 16, 16]
+
+
+def test_finetune_learns_a_folder(
+    command: Command, base: Path, pairs: Path, tmp_path: Path
+) -> None:
+    settings = ("--steps", 4, "--batch-size", 2, "--precision", "no", "--learning-rate", 0.01)
+    run = ("finetune", base, "--pairs", pairs, "--output", tmp_path / "run", *settings)
+    done = command(*run)
+    assert done.code == 1 and "3 of 3 pairs cannot be learnt from" in done.err
+    assert "--max-bad 1" in done.err and not (tmp_path / "run").exists()
+    done = command(*run, "--adapt")
+    assert done.code == 0, done.err
+    assert "3 pairs\n" in done.out and "3 held-out pairs" in done.out
+    rows = [json.loads(r) for r in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    assert len(losses) == 2
+    ours, theirs = (Pipeline.from_pretrained(p) for p in (tmp_path / "run", base))
+    assert str(ours.parts.state_dict()) != str(theirs.parts.state_dict())
+    assert command("show", tmp_path / "run").code == 0
+
+
+def test_finetune_refuses_what_makes_no_sense(
+    command: Command, base: Path, pairs: Path, tmp_path: Path
+) -> None:
+    run = ("finetune", base, "--pairs", pairs, "--output", tmp_path / "run")
+    done = command(*run, "--lora-rank", 2, "--only", "model")
+    assert done.code == 1 and "leave out only or it" in done.err
+    done = command(*run, "--column", "x=picture")
+    assert done.code == 1 and "no column 'picture'" in done.err
+    done = command("finetune", base, "--pairs", tmp_path / "gone", "--output", tmp_path / "run")
+    assert done.code == 1 and "no file or folder" in done.err

@@ -1,0 +1,120 @@
+"""Learning on from a pipeline's weights: all of them, some by name, or adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from mmgen.core.errors import UnknownNameError
+from mmgen.pipeline import Pipeline
+from mmgen.training import TrainSettings, fit
+from mmgen.training.adapters import Adapters
+
+SETTINGS = {
+    "steps": 3,
+    "batch_size": 4,
+    "warmup": 1,
+    "precision": "no",
+    "ema": 0.0,
+    "learning_rate": 1e-2,
+    "sample_every": 0,
+    "progress": False,
+}
+PAIRS = [(f"a {c} one", Image.new("RGB", (16, 16), c)) for c in ("red", "green", "blue", "white")]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    pipe = Pipeline.compose(x="image", y="text", family="diffusion", size="debug")
+    pipe.fit_statistics(PAIRS)
+    return pipe.save_pretrained(tmp_path / "base")
+
+
+def weights(pipe: Pipeline) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in pipe.parts.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {k for k in before if not torch.equal(before[k], after[k])}
+
+
+def test_the_folder_of_a_run_is_a_pipeline(base: Path, tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained(base)
+    fit(pipe, PAIRS, output=tmp_path / "run", **SETTINGS)
+    loaded = Pipeline.from_pretrained(tmp_path / "run")
+    assert not changed(weights(pipe), weights(loaded))
+    image, again = (p("a red one", seed=0, num_inference_steps=2) for p in (pipe, loaded))
+    assert image.tobytes() == again.tobytes()
+
+
+def test_only_what_is_named_is_trained(base: Path, tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained(base)
+    before = weights(pipe)
+    fit(pipe, PAIRS, output=tmp_path / "run", only=["model.model.network.out"], **SETTINGS)
+    names = changed(before, weights(pipe))
+    assert names and all(name.startswith("model.model.network.out.") for name in names)
+    assert all(p.requires_grad for p in pipe.parts.parameters())
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'model.model.network.out'"):
+        fit(pipe, PAIRS, output=tmp_path / "other", only=["model.model.network.uot"], **SETTINGS)
+
+
+def test_words_that_were_learnt_are_known(base: Path, tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained(base)
+    with pytest.raises(ValueError, match="'purple'"):
+        pipe("a purple one", num_inference_steps=1)
+    pairs = [("a purple one", Image.new("RGB", (16, 16), "purple"))] * 4
+    fit(pipe, pairs, output=tmp_path / "run", **SETTINGS)
+    assert Pipeline.from_pretrained(tmp_path / "run")("a purple one", num_inference_steps=1)
+
+
+def test_adapters_change_linear_layers_by_a_low_rank(base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    pipe = Pipeline.from_pretrained(base)
+    before = weights(pipe)
+    fit(pipe, PAIRS, output=tmp_path / "run", lora_rank=2, **SETTINGS)
+    after = weights(pipe)
+    names = changed(before, after)
+    assert names and all(n.startswith("model.") and n.endswith(".weight") for n in names)
+    for name in names:
+        difference = (after[name] - before[name]).double()
+        values = torch.linalg.svdvals(difference)
+        assert difference.ndim == 2 and values[2:].sum() < 1e-4 * values.sum()
+    assert all(p.requires_grad for p in pipe.parts.parameters())
+    assert not changed(after, weights(Pipeline.from_pretrained(tmp_path / "run")))
+
+
+def test_adapters_that_are_removed_leave_nothing(base: Path) -> None:
+    pytest.importorskip("peft")
+    pipe = Pipeline.from_pretrained(base)
+    before = weights(pipe)
+    adapters = Adapters(pipe, rank=2, seed=0)
+    trained = {n for n, p in pipe.parts.named_parameters() if p.requires_grad}
+    assert trained and all("lora_" in name for name in trained)
+    adapters.remove()
+    assert not changed(before, weights(pipe))
+
+
+def test_a_card_says_what_was_done(tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained("text-to-image:emoji")
+    scores = dict(pipe.card.scores)
+    pairs = [({"text": "red", "style": "noto"}, Image.new("RGB", (64, 64), "red"))] * 4
+    run = {"output": tmp_path, "validation": pairs, "only": ["encoder"]}
+    fit(pipe, pairs, **run, **(SETTINGS | {"steps": 1, "batch_size": 2}))
+    card = Pipeline.from_pretrained(tmp_path).card
+    assert card == pipe.card and card.summary
+    assert "From text-to-image:emoji: 1 steps of 2 pairs by adamw at 0.01." in card.trained
+    assert card.data.startswith("4 pairs, fingerprint ") and "before that" in card.data
+    assert list(card.scores) == ["loss on held-out pairs"] and "before" in str(card.scores)
+    assert scores.keys().isdisjoint(card.scores)
+
+
+def test_settings_that_contradict_each_other() -> None:
+    with pytest.raises(ValueError, match="leave out only or it"):
+        TrainSettings(lora_rank=2, only=["model"])
+    with pytest.raises(TypeError, match="list of names"):
+        TrainSettings(only="model")
