@@ -354,7 +354,8 @@ class Pipeline:
             asked = Place.of(place, device)
             foreign = load(name, asked, **own)
             parts = {"encoder": foreign.encoder, "model": foreign.model, "codec": foreign.codec}
-            pipe = cls(**parts, foreign=foreign)
+            # Their conditions have no null that could be learnt.
+            pipe = cls(**parts, foreign=foreign, condition_dropout=0.0)
             pipe.origin = str(name)
             return pipe if asked.placement.given else pipe.to(device or "cpu", dtype)
         if engine is not None:

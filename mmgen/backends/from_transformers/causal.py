@@ -107,6 +107,8 @@ class Prompts(Encoder):
         max_tokens: Longest prompt. A longer one is an error, never cut.
     """
 
+    modality = "text"
+
     def __init__(self, tokenizer: Any, *, begin: int | None, max_tokens: int | None) -> None:
         super().__init__()
         self.tokenizer, self.begin, self.max_tokens = tokenizer, begin, max_tokens

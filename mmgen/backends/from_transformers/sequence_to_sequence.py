@@ -95,6 +95,8 @@ class Sources(Encoder):
         max_tokens: Longest source; None for any.
     """
 
+    modality = "text"
+
     def __init__(
         self,
         encoder: nn.Module,

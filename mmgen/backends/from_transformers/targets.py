@@ -35,8 +35,8 @@ class Targets(nn.Module):
         return len(self.content) + 1
 
     def own(self, ids_BL: Tensor) -> Tensor:
-        """The model's own ids of content."""
-        return self.content[ids_BL]
+        """The model's own ids of content, and one of the ends for what lies beyond a text."""
+        return torch.cat((self.content, self.ends[:1]))[ids_BL]
 
     def places(self, own_ids: Sequence[int]) -> tuple[int, ...]:
         """Which targets some of the model's own ids are; those that are none are left out."""

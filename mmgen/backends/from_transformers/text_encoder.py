@@ -46,6 +46,8 @@ class FrozenTextEncoder(Encoder):
     arXiv:2205.11487.
     """
 
+    modality = "text"
+
     def __init__(self, model: nn.Module, tokenizer: Any, *, max_tokens: int | None = None) -> None:
         super().__init__()
         self.model = model.requires_grad_(False).eval()
