@@ -98,6 +98,17 @@ class Pipeline:
         """Where it computes."""
         return next(self.model.parameters()).device
 
+    @property
+    def adapters(self) -> Any:
+        """LoRA adapters: `load`, `weigh`, `fuse`, `unload` (`mmgen.backends.from_diffusers`).
+
+        Raises:
+            SpecError: If it is no checkpoint of diffusers.
+        """
+        if self.foreign is None or self.foreign.adapters is None:
+            raise SpecError("Only checkpoints of diffusers take LoRA adapters.")
+        return self.foreign.adapters
+
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.parts.parameters())
         name = self.recipe or (self.foreign.found.architecture if self.foreign else "by hand")

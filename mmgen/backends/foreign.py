@@ -71,6 +71,7 @@ class Foreign:
         codec: Z to X and back.
         found: What was recognised.
         save: Writes the checkpoint into an empty folder, as its own library does.
+        adapters: Its LoRA adapters, if it can have some.
         fixed: Why it cannot be moved or trained, if it cannot.
     """
 
@@ -79,6 +80,7 @@ class Foreign:
     codec: Codec
     found: Recognised
     save: Callable[[Path], None]
+    adapters: Any = None
     fixed: str | None = None
 
     def about(self) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class LibraryDenoiser(nn.Module, ABC):
         """What predicts."""
         return getattr(self.pipeline, "unet", None) or self.pipeline.transformer
 
+    def forget(self) -> None:
+        """Keep nothing that weights have made, for they have changed."""
+
     @abstractmethod
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
         """E[x_0 | z_t, y] for z_t (B, *event) at times t (B,)."""
@@ -54,6 +57,9 @@ class _Reading(LibraryDenoiser):
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
         self._texts: dict[str, tuple[Tensor, ...]] = {}
+
+    def forget(self) -> None:
+        self._texts = {}
 
     def texts(self, c: GivenCondition) -> tuple[Tensor, ...]:
         """What the pipeline's text encoders make of each text, an empty one where none is given."""

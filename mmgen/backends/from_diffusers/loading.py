@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_diffusers.adapters import Adapters
 from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
@@ -63,8 +64,10 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     denoised = None if place.placement.fetched else _denoised(found, loaded)
     codec = denoised or _codec(found.x, loaded)
     model: LibraryPipeline
+    adapters = Adapters(loaded)
     if denoised:
         denoiser = DENOISERS[found.architecture](loaded)
+        adapters = Adapters(loaded, changed=denoiser.forget)
         model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, arguments=arguments)
     else:
         if painting:
@@ -74,9 +77,10 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         )
 
     def save(folder: Path) -> None:
+        adapters.require_none_loaded()
         loaded.save_pretrained(folder)
 
-    return Foreign(encoder, model, codec, found, save)
+    return Foreign(encoder, model, codec, found, save, adapters)
 
 
 def _denoised(found: Recognised, loaded: Any) -> Codec | None:

@@ -1,0 +1,318 @@
+"""LoRA adapters of diffusers pipelines: small changes of their weights, made by others.
+
+    W' = W + sum_i w_i B_i A_i
+
+for each adapter i that is loaded and its weight w_i.
+
+Source: LoRA: Low-Rank Adaptation of Large Language Models (Hu et al., 2021), Eq. 3,
+arXiv:2106.09685.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.backends.foreign import Place
+from mmgen.core.errors import LoadError, MissingDependency, SpecError, UnknownNameError, close_names
+
+__all__ = ["Adapters"]
+
+_FILE = "pytorch_lora_weights.safetensors"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FAILURES = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
+
+
+class Adapters:
+    """The adapters of one pipeline.
+
+    Args:
+        pipeline: A loaded diffusers pipeline.
+        changed: Called whenever the weights have become others.
+    """
+
+    def __init__(self, pipeline: Any, *, changed: Callable[[], None] = lambda: None) -> None:
+        self._pipeline, self._changed = pipeline, changed
+        self._weights: dict[str, float] = {}
+        self._fused: tuple[str, ...] = ()
+        self._plain: dict[str, Tensor] = {}
+
+    def __repr__(self) -> str:
+        return f"Adapters({self._weights}, fused={list(self._fused)})"
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """How much each adapter counts that is loaded and not fused."""
+        return dict(self._weights)
+
+    @property
+    def fused(self) -> tuple[str, ...]:
+        """Names of the adapters that are in the weights of the pipeline."""
+        return self._fused
+
+    def load(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        weight: float = 1.0,
+        file: str = _FILE,
+        **place: Any,
+    ) -> str:
+        """Add an adapter. If it cannot be loaded, the pipeline is as it was.
+
+        Args:
+            source: A safetensors file, a folder, or a Hub id.
+            name: To call it by; that of the file if None.
+            weight: How much it counts. 0 is not at all.
+            file: Its name within the folder or repository.
+            place: Of a Hub id: revision, cache_dir, token, local_files_only.
+
+        Returns:
+            Its name.
+
+        Raises:
+            MissingDependency: If peft is not installed.
+            LoadError: If there is no safetensors file, it is broken, or fits no layer.
+            SpecError: If the pipeline takes no adapters.
+            ValueError: If the name is taken or is none, or the weight is not finite.
+        """
+        _require_peft()
+        if not hasattr(self._pipeline, "load_lora_weights"):
+            raise SpecError(
+                f"{type(self._pipeline).__name__} takes no LoRA adapters. diffusers has a loader "
+                "of them for other pipelines, such as StableDiffusionPipeline or FluxPipeline."
+            )
+        weight = _finite(weight)
+        path = _found(source, file, Place(**place))
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)[:64] if name is None else name
+        if not _NAME.fullmatch(name) or name in (*self._weights, *self._fused):
+            raise ValueError(
+                f"An adapter's name is of letters, digits, _ and -, and is not taken; got {name!r}."
+                " Give another: name=..."
+            )
+        given = _keys(path)
+        try:
+            with _quiet():
+                self._pipeline.load_lora_weights(
+                    str(path.parent), weight_name=path.name, adapter_name=name, use_safetensors=True
+                )
+            count = self._count(name)
+        except _FAILURES as error:
+            self._remove(name)
+            # Cleaning up after the first error, diffusers may stumble over a second.
+            first = error.__context__ or error
+            raise _unfit(path, self._pipeline, str(first).strip().splitlines()[0]) from None
+        if count == 0:
+            self._remove(name)
+            raise _unfit(path, self._pipeline, f"none of its weights, {given[0]!r} and so on")
+        if count < len(given):
+            warnings.warn(
+                f"{len(given) - count} of the {len(given)} weights of {path.name} found no layer "
+                f"of {type(self._pipeline).__name__} and are left out.",
+                stacklevel=2,
+            )
+        self._weights[name] = weight
+        self._apply()
+        return name
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Change how much adapters count, {name: weight}. Those not named stay as they are.
+
+        Raises:
+            UnknownNameError: If one is not loaded, or is fused.
+            ValueError: If a weight is not finite.
+        """
+        for name in weights:
+            self._check_loaded(name)
+        self._weights.update({name: _finite(weight) for name, weight in weights.items()})
+        self._apply()
+
+    def fuse(self) -> None:
+        """Add all loaded adapters, as they are weighed, to the weights of the pipeline.
+
+        They cost nothing then, and `save_pretrained` saves them with the rest. The former weights
+        of their layers are kept on the CPU, for `unload`.
+
+        Raises:
+            ValueError: If none is loaded.
+        """
+        if not self._weights:
+            raise ValueError("No adapter is loaded. Load one: adapters.load(file).")
+        for key, layer in self._layers():
+            for own, parameter in layer.get_base_layer().named_parameters(recurse=False):
+                self._plain.setdefault(f"{key}.{own}", parameter.detach().to("cpu", copy=True))
+        components = list(self._pipeline.get_list_adapters())
+        self._pipeline.fuse_lora(components=components)
+        self._pipeline.unload_lora_weights()
+        # They are no adapters to the library any more.
+        self._pipeline.unfuse_lora(components=components)
+        self._fused, self._weights = (*self._fused, *self._weights), {}
+        self._changed()
+
+    def unload(self, name: str | None = None) -> None:
+        """Take an adapter away, or all of them if None, so that the weights are the former ones.
+
+        Raises:
+            UnknownNameError: If it is not loaded, or is fused: those that are come off together.
+        """
+        if name is not None:
+            self._check_loaded(name)
+            del self._weights[name]
+            self._remove(name)
+            return
+        if self._weights:
+            self._pipeline.unload_lora_weights()
+        with torch.no_grad():
+            for key, value in self._plain.items():
+                component, _, path = key.partition(".")
+                getattr(self._pipeline, component).get_parameter(path).copy_(value)
+        self._weights, self._fused, self._plain = {}, (), {}
+        self._changed()
+
+    def require_none_loaded(self) -> None:
+        """Raise SpecError if an adapter is loaded that is not in the weights."""
+        if self._weights:
+            raise SpecError(
+                f"Adapters are loaded beside the weights: {', '.join(self._weights)}. Put them in "
+                "(adapters.fuse()) or take them away (adapters.unload()) before the pipeline is "
+                "saved."
+            )
+
+    def _check_loaded(self, name: str) -> None:
+        if name in self._fused:
+            raise UnknownNameError(
+                f"{name!r} is fused: all that are come off together, by adapters.unload()."
+            )
+        if name not in self._weights:
+            hint = close_names(name, self._weights) if self._weights else "None is."
+            raise UnknownNameError(f"No adapter {name!r} is loaded. {hint}")
+
+    def _apply(self) -> None:
+        """Let the pipeline use those that are loaded, with their weights."""
+        if self._weights:
+            self._pipeline.set_adapters(list(self._weights), list(self._weights.values()))
+        for _, layer in self._layers():
+            layer.requires_grad_(False)
+        self._changed()
+
+    def _remove(self, name: str) -> None:
+        if not self._weights:
+            self._pipeline.unload_lora_weights()
+        else:
+            self._pipeline.delete_adapters(name)
+        self._apply()
+
+    def _count(self, name: str) -> int:
+        """How many weights of an adapter there are in the pipeline."""
+        return sum(
+            f".{name}." in key for _, layer in self._layers() for key, _ in layer.named_parameters()
+        )
+
+    def _layers(self) -> list[tuple[str, nn.Module]]:
+        """The layers of the pipeline that have adapters, each with its place."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        return [
+            (f"{component}.{key}", layer)
+            for component in self._pipeline._lora_loadable_modules
+            if (part := getattr(self._pipeline, component, None)) is not None
+            for key, layer in part.named_modules()
+            if isinstance(layer, BaseTunerLayer)
+        ]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the libraries say of every adapter, right or wrong; what counts is checked."""
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="peft")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _require_peft() -> None:
+    try:
+        import peft  # noqa: F401
+    except ImportError:
+        raise MissingDependency("peft", extra="lora", purpose="A LoRA adapter") from None
+
+
+def _finite(weight: float) -> float:
+    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+    if not number or not math.isfinite(weight):
+        raise ValueError(f"The weight of an adapter is a finite number, got {weight!r}.")
+    return float(weight)
+
+
+def _found(source: str | os.PathLike[str], file: str, place: Place) -> Path:
+    """The safetensors file of an adapter."""
+    path = Path(source)
+    named = path.name if path.is_file() else file
+    if not named.endswith(".safetensors"):
+        raise LoadError(
+            f"{named} is no safetensors file. Others can run code when they are opened. Ask "
+            "whoever made it for safetensors, or convert it where you trust it."
+        )
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        return _downloaded(os.fspath(source), file, place)
+    if not (path / file).is_file():
+        there = sorted(p.name for p in path.glob("*.safetensors"))
+        raise LoadError(
+            f"No {file} in {source}. There is: {', '.join(there) or 'no safetensors file'}. "
+            "Name the file itself, or give file=..."
+        )
+    return path / file
+
+
+def _downloaded(repository: str, file: str, place: Place) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(hf_hub_download(repository, file, **place.as_dict()))
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        raise LoadError(
+            f"{repository!r} is no file and no folder, and {file} could not be had from a "
+            f"repository of that name: {str(error).strip().splitlines()[0]}"
+        ) from None
+
+
+def _keys(path: Path) -> list[str]:
+    """Names of the weights in a file, scales left out."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as opened:
+            keys = [k for k in opened.keys() if not k.endswith(("alpha", "dora_scale"))]
+    except (SafetensorError, OSError) as error:
+        raise LoadError(f"{path} is no whole safetensors file: {error}. Get it again.") from None
+    if not keys:
+        raise LoadError(f"{path} holds no weights. Get it again.")
+    return keys
+
+
+def _unfit(path: Path, pipeline: Any, why: str) -> LoadError:
+    return LoadError(
+        f"{path.name} is no adapter for {type(pipeline).__name__}: {why}. Give one that was made "
+        "for the same architecture."
+    )
