@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.spec import ConditionSpec
+from mmgen.core.typed import named_values
 from mmgen.modalities import image as images
 from mmgen.modalities.image.files import to_pil
 
@@ -44,6 +45,7 @@ class AsGiven(Encoder):
         required: Which of them no value may lack.
         tokenizers: Of the text; a text longer than all of them read is refused, never cut.
         max_tokens: Most tokens of a text that the pipeline reads, if it says so itself.
+        readers: What reads parts that are no images, labels or texts, by their names.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class AsGiven(Encoder):
         required: Sequence[str] = (),
         tokenizers: Sequence[Any] = (),
         max_tokens: int | None = None,
+        readers: Mapping[str, Callable[[Any], Any]] | None = None,
     ) -> None:
         super().__init__()
+        self.readers = dict(readers or {})
         self.names, self.required = tuple(parts), tuple(required)
         self.tokenizers, self.max_tokens = tuple(tokenizers), max_tokens
 
@@ -68,6 +72,13 @@ class AsGiven(Encoder):
 
     def encode(self, tensors: Mapping[str, Any]) -> GivenCondition:
         return GivenCondition(len(tensors["values"]), values=tensors["values"])
+
+    def read(self, text: str) -> Any:
+        """As JSON, or the path of a .json file, where no value can do with one part."""
+        if len(self.required) < 2:
+            return text
+        example = ", ".join(f'"{name}": ...' for name in self.required)
+        return named_values(text, what="a condition", example="{" + example + "}")
 
     def _parts(self, value: Any) -> dict[str, Any]:
         named = isinstance(value, Mapping)
@@ -91,6 +102,8 @@ class AsGiven(Encoder):
         return {name: self._read(name, part) for name, part in parts.items()}
 
     def _read(self, name: str, value: Any) -> Any:
+        if name in self.readers:
+            return self.readers[name](value)
         if name == "image":
             return to_pil(images.load(value))
         if name == "label":

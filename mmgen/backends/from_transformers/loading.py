@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from mmgen.backends.from_transformers.pictures import Pictures
 from mmgen.backends.from_transformers.placed import load_placed
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
 from mmgen.backends.from_transformers.sounds import Sounds
-from mmgen.backends.from_transformers.speech import OPTIONS, SpeechModel
+from mmgen.backends.from_transformers.speech import SpeechModel
 from mmgen.backends.from_transformers.targets import Targets
 from mmgen.backends.from_transformers.text_model import TextModel
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
 from mmgen.backends.from_transformers.tokenizers import first_line, load_tokenizer
+from mmgen.backends.from_transformers.voices import VOICES, speaker
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnySound
@@ -36,6 +38,9 @@ __all__ = ["load"]
 # For models that read any number of tokens, so that there is an end to a sample.
 _LONGEST = 4096
 _NEW_TOKENS = 256
+
+# Where a vocoder lies, and is put, that belongs to a model.
+_VOCODER = "vocoder"
 
 # What configurations call the number of tokens that are read.
 _CONTEXTS = (
@@ -80,7 +85,13 @@ def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -
         forced = next(iter(languages.values()))
     begin = (start,) if forced is None else (start, forced)
     encoder = Sources(
-        model.get_encoder(), tokenizer, begin=begin, languages=languages, max_tokens=context
+        model.get_encoder(),
+        tokenizer,
+        begin=begin,
+        languages=languages,
+        max_tokens=context,
+        # What translates was trained on sentences, and drops some of several.
+        split="sentences" if found.task == "translation" else "never",
     )
     network = SequenceToSequence(model, targets, condition=encoder.spec, context=context)
     return _foreign(found, encoder, network, tokenizer, as_target=True)
@@ -114,21 +125,45 @@ def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Forei
 
 def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(sound | text) of a speech or music model."""
-    if found.architecture not in OPTIONS:
-        raise LoadError(
-            f"{found.source} is of {found.architecture}, which is recognised, but not loaded yet. "
-            f"Of models that make sounds, these are: {', '.join(OPTIONS)}."
-        )
+    voice = VOICES[found.architecture]
     model = _model(found.architecture, found, place, dtype)
     reader = _reader(found, place)
-    codec = AnySound(model.config.sampling_rate)
-    encoder = AsGiven(("text",), required=("text",))
+    vocoder = None if voice.vocoder is None else _vocoder(*voice.vocoder, found, place, dtype)
+    codec = AnySound(voice.rate(model, vocoder))
+    parts = ("text", *voice.needed)
+    size = getattr(model.config, "speaker_embedding_dim", None)
+    encoder = AsGiven(
+        parts,
+        required=parts,
+        tokenizers=() if voice.counts is None else (voice.counts(model, reader),),
+        readers={"speaker": partial(speaker, size=size)},
+    )
 
     def save(folder: Path) -> None:
         model.save_pretrained(folder)
-        reader.save_pretrained(folder)
+        # Some processors write the name of the folder, as text alone.
+        reader.save_pretrained(str(folder))
+        if vocoder is not None:
+            vocoder.save_pretrained(folder / _VOCODER)
 
-    return Foreign(encoder, SpeechModel(model, reader, spec=codec.spec), codec, found, save)
+    family = SpeechModel(model, reader, spec=codec.spec, vocoder=vocoder)
+    return Foreign(encoder, family, codec, found, save)
+
+
+def _vocoder(
+    kind: str, usual: str, found: Recognised, place: Place, dtype: torch.dtype
+) -> nn.Module:
+    """What lies in a folder of its own beside the weights; else what the library itself takes."""
+    if (Path(found.source) / _VOCODER).is_dir():
+        return _model(kind, found, place, dtype, subfolder=_VOCODER)
+    try:
+        there = replace(found, source=usual, revision=None)
+        return _model(kind, there, replace(place, revision=None), dtype)
+    except LoadError as error:
+        raise LoadError(
+            f"{error} {found.source} makes spectrograms, of which a vocoder makes sounds. Save a "
+            f"{kind} into its folder {_VOCODER!r}."
+        ) from None
 
 
 def _foreign(
@@ -171,8 +206,10 @@ def _foreign(
     return Foreign(encoder, family, codec, found, save)
 
 
-def _model(kind: str, found: Recognised, place: Place, dtype: torch.dtype) -> nn.Module:
-    """The model of a checkpoint, by a class of transformers."""
+def _model(
+    kind: str, found: Recognised, place: Place, dtype: torch.dtype, **where: Any
+) -> nn.Module:
+    """The model of a checkpoint, by a class of transformers. `where` is passed on to it."""
     import transformers
     from safetensors import SafetensorError
 
@@ -181,6 +218,7 @@ def _model(kind: str, found: Recognised, place: Place, dtype: torch.dtype) -> nn
             getattr(transformers, kind).from_pretrained,
             found.source,
             **_where(found, place),
+            **where,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=dtype,
@@ -189,13 +227,13 @@ def _model(kind: str, found: Recognised, place: Place, dtype: torch.dtype) -> nn
         model, report = load_placed(load, place.placement, dtype)
     except (OSError, ValueError, SafetensorError) as error:
         raise LoadError(
-            f"Could not load {found.architecture} with safetensors weights from {found.source}: "
+            f"Could not load {kind} with safetensors weights from {found.source}: "
             f"{first_line(error)}"
         ) from None
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise LoadError(
-            f"{found.source} lacks weights of its {found.architecture}: {', '.join(missing[:3])} "
+            f"{found.source} lacks weights of its {kind}: {', '.join(missing[:3])} "
             f"and {max(0, len(missing) - 3)} more. Get the files again."
         )
     return model.eval()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmgen.backends.called import CalledConditional
+from mmgen.backends.from_transformers.voices import VOICES, Parts
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
@@ -19,27 +20,7 @@ from mmgen.core.model import Model
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec, Spec
 
-__all__ = ["OPTIONS", "SpeechModel"]
-
-_VITS = (
-    Option("speaking_rate", 1.0, "How fast is spoken.", minimum=0.1, maximum=10.0),
-    Option("noise_scale", 0.667, "How much the voice varies.", minimum=0.0, maximum=10.0),
-    Option("noise_scale_duration", 0.8, "How much the rhythm varies.", minimum=0.0, maximum=10.0),
-    Option("speaker", None, "Number of the voice.", minimum=0, optional=True, kind=int),
-)
-_DRAWN = (
-    Option("temperature", 1.0, "Below 1 likelier sounds.", minimum=0.01, maximum=100.0),
-    Option("max_new_tokens", None, "Longest sound, in codes.", minimum=1, optional=True, kind=int),
-)
-
-OPTIONS: Mapping[str, tuple[Option, ...]] = {
-    "VitsModel": _VITS,
-    "MusicgenForConditionalGeneration": (
-        *_DRAWN,
-        Option("guidance_scale", 3.0, "How strongly to follow the text.", minimum=1.0),
-    ),
-}
-"""What each class can be asked for."""
+__all__ = ["SpeechModel"]
 
 
 class SpeechModel(Model):
@@ -50,20 +31,23 @@ class SpeechModel(Model):
     padding of shorter ones is heard otherwise.
 
     Args:
-        model: A model of one of the classes of `OPTIONS`.
+        model: A model of one of the classes of `VOICES`.
         reader: Its tokenizer or processor.
         spec: Of its sounds.
+        vocoder: What makes a sound of its spectrogram, if it does not do so itself.
     """
 
     condition = ConditionSpec()
 
-    def __init__(self, model: nn.Module, reader: Any, *, spec: Spec) -> None:
+    def __init__(
+        self, model: nn.Module, reader: Any, *, spec: Spec, vocoder: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self.model, self.reader, self.spec = model, reader, spec
+        self.model, self.reader, self.spec, self.vocoder = model, reader, spec, vocoder
+        self._voice = VOICES[type(model).__name__]
 
     def options(self) -> tuple[Option, ...]:
-        listed = OPTIONS[type(self.model).__name__]
-        return tuple(replace(o, default=getattr(self.model, o.name, o.default)) for o in listed)
+        return self._voice.options(self.model, self.reader)
 
     def forward(self, c: Condition, **options: Any) -> SpeechConditional:
         if not isinstance(c, GivenCondition):
@@ -76,26 +60,12 @@ class SpeechModel(Model):
     ) -> Tensor:
         raise SpecError("Training of pretrained speech models is not there yet.")
 
-    def speak(self, text: str, options: Mapping[str, Any]) -> Tensor:
-        """The sound of a text (N, channels)."""
+    def speak(self, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
+        """The sound (N, channels) of a text and what else is given."""
         device = next(self.parameters()).device
-        inputs = {k: v.to(device) for k, v in self.reader(text=text, return_tensors="pt").items()}
-        if type(self.model).__name__ == "VitsModel":
-            with self._set({k: v for k, v in options.items() if k != "speaker"}):
-                found = self.model(**inputs, speaker_id=options["speaker"])
-            return found.waveform[0, : int(found.sequence_lengths[0]), None]
-        asked = {k: v for k, v in options.items() if v is not None}
-        return self.model.generate(**inputs, do_sample=True, **asked)[0].mT
-
-    @contextmanager
-    def _set(self, named: Mapping[str, Any]) -> Iterator[None]:
-        """The model with other values of its own attributes."""
-        before = {name: getattr(self.model, name) for name in named}
-        self.model.__dict__.update(named)
-        try:
-            yield
-        finally:
-            self.model.__dict__.update(before)
+        return self._voice.speak(
+            Parts(self.model, self.reader, self.vocoder, device), values, options
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +84,7 @@ class SpeechConditional(CalledConditional):
         found = []
         for generator in generators:
             with _drawing_from(generator):
-                found.append(self.model.speak(values["text"], self.options).float().cpu())
+                found.append(self.model.speak(values, self.options).float().cpu())
         return found
 
 
