@@ -34,6 +34,8 @@ class Pictures(Encoder):
         begin: Ids that the decoder begins with.
     """
 
+    modality = "image"
+
     def __init__(self, encoder: nn.Module, processor: Any, *, begin: Sequence[int]) -> None:
         super().__init__()
         self.encoder, self.processor, self.begin = encoder, processor, tuple(begin)

@@ -44,6 +44,8 @@ class Sounds(Encoder):
         beginnings: What its decoder begins with.
     """
 
+    modality = "audio"
+
     def __init__(self, model: nn.Module, extractor: Any, beginnings: Beginnings) -> None:
         super().__init__()
         # Not a part: the pipeline's model holds it, and the encoder is a part of it.
