@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgen.backends.from_diffusers.precision import run
 from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError
 from mmgen.modalities.image.latents import Latents
@@ -72,12 +73,12 @@ class _PosteriorMoments(nn.Module):
 
     def encode(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) in [-1, 1] to mean and log-variance (B, c, H / f, W / f)."""
-        posterior = self.module.encode(x_BCHW).latent_dist
+        posterior = run(self.module, self.module.encode, "vae.encode", x_BCHW).latent_dist
         return posterior.mean, posterior.logvar
 
     def decode(self, z_BCHW: Tensor) -> Tensor:
         """Latents (B, c, H / f, W / f) to images (B, 3, H, W)."""
-        return self.module.decode(z_BCHW).sample
+        return run(self.module, self.module.decode, "vae.decode", z_BCHW).sample
 
 
 def _statistics(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.called import CalledConditional
+from mmgen.backends.from_diffusers.precision import mended
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, Conditional, Progress
@@ -149,7 +150,7 @@ class LibraryConditional(CalledConditional):
             given = {"batch_size": count}
         known = inspect.signature(model.pipeline.__call__).parameters
         shown = {"output_type": model.output} if "output_type" in known else {}
-        with model.scheduled(self.options.get("scheduler")):
+        with model.scheduled(self.options.get("scheduler")), mended(model.pipeline):
             found = model.pipeline(**given, **settings, **shown, generator=list(generators))
         if model.output == "latent":
             return list(_first(found).float().cpu())
