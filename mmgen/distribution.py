@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,12 +20,16 @@ from mmgen.core.conditional import (
 )
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
+from mmgen.core.preview import Guess, Preview
 from mmgen.core.rng import Generators, expand_seeds
 
-__all__ = ["MAX_SAMPLES", "Distribution", "Known", "Scored", "Summary"]
+__all__ = ["MAX_SAMPLES", "Distribution", "Known", "Scored", "Seen", "Summary"]
 
 MAX_SAMPLES = 10_000
 """Most samples of one call, all conditions together."""
+
+Seen = Callable[[int, int, Callable[[], list[Any]] | None], None]
+"""Called with (steps done, steps in all, guess), see `Distribution.sample`."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,25 @@ class Distribution:
         *,
         seed: int | Sequence[int] | None = None,
         progress: Progress | None = None,
+        preview: Seen | None = None,
     ) -> list[Any]:
         """A list of values for one condition, a list of such lists for several.
+
+        Args:
+            num_samples: N.
+            seed: s for s, s + 1, ... over all samples, conditions outermost; or a list.
+            progress: Called with (steps done, steps in all). What it raises ends the sampling.
+            preview: Called after each step with (steps done, steps in all, guess). `guess()` gives
+                what is being drawn as it would be now, a list of values: all samples, or those of
+                the present batch if they are drawn in several. It is None for families that do
+                not know. What it raises ends the sampling.
 
         Raises:
             ValueError: If num_samples is below 1 or beyond MAX_SAMPLES, or the seeds do not fit.
         """
         batch = self.conditional.batch
+        if preview is not None:
+            progress = Preview(self._shown_to(preview), progress)
         flat = self._values(self._draw(num_samples, seed, progress).flatten(), copies=num_samples)
         rows = [[flat[n * batch + b] for n in range(num_samples)] for b in range(batch)]
         return rows[0] if self.single else rows
@@ -245,6 +261,15 @@ class Distribution:
         if not isinstance(self.codec, Lossless):
             return replace(found, how=f"{found.how}; density of the latent, the codec loses some")
         return replace(found, nats=found.nats + self.codec.log_volume(tensors).to(found.nats))
+
+    def _shown_to(self, preview: Seen) -> Callable[[int, int, Guess | None], None]:
+        """What shows guesses of latents as values."""
+        whole = replace(self, known=None)
+
+        def see(done: int, total: int, guess: Guess | None) -> None:
+            preview(done, total, None if guess is None else lambda: whole._values(guess()))
+
+        return see
 
     def _values(self, latent: Latent, *, copies: int = 1) -> list[Any]:
         """Values of latents, as many times over as `copies`, with what is known put back."""

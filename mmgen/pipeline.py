@@ -25,7 +25,7 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
-from mmgen.distribution import MAX_SAMPLES, Distribution
+from mmgen.distribution import MAX_SAMPLES, Distribution, Seen
 from mmgen.given import complete, measure, require_one
 from mmgen.guidance.posterior import Posterior
 
@@ -198,6 +198,7 @@ class Pipeline:
         num_samples: int | None = None,
         seed: int | Sequence[int] | None = None,
         progress: Progress | None = None,
+        preview: Seen | None = None,
         **options: Any,
     ) -> Any:
         """Sample: one value for one condition, a list for a list.
@@ -206,7 +207,9 @@ class Pipeline:
             y: A condition, a list of them, or None for none.
             num_samples: If given, a list of so many for each condition.
             seed: s for s, s + 1, ... over all samples, conditions outermost; or a list of one each.
-            progress: Called with (steps done, steps in all).
+            progress: Called with (steps done, steps in all). What it raises ends the sampling.
+            preview: Called after each step with (steps done, steps in all, guess); `guess()` is a
+                list of what the samples would be now, see `Distribution.sample`.
             options: Those that `options()` lists, and what `given` takes besides.
 
         Returns:
@@ -214,7 +217,8 @@ class Pipeline:
             place of each if num_samples is given.
         """
         count = 1 if num_samples is None else num_samples
-        samples = self.given(y, **options).sample(count, seed=seed, progress=progress)
+        told = {"seed": seed, "progress": progress, "preview": preview}
+        samples = self.given(y, **options).sample(count, **told)
         if num_samples is not None:
             return samples
         return samples[0] if not isinstance(y, (list, tuple)) else [s[0] for s in samples]

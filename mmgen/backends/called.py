@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,15 @@ from mmgen.backends.given import GivenCondition
 from mmgen.core.conditional import Conditional, Progress
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
+from mmgen.core.preview import tell
 from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
 
-__all__ = ["CalledConditional"]
+__all__ = ["CalledConditional", "OnCalledStep"]
+
+OnCalledStep = Callable[..., None]
+"""Called with (steps done, steps in all) of one call and, where there is one, a function that gives
+the present guess (M, *event)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +57,24 @@ class CalledConditional(Conditional, ABC):
         progress: Progress | None = None,
     ) -> Latent:
         own = generators or Generators.from_seed(None, num_samples=num_samples, batch=self.batch)
-        each, drawn = own.each(), []
+        each, drawn, calls = own.each(), [], 0
+        num_calls = self.batch * -(-num_samples // self.rows)
         for b, values in enumerate(self.c.values):
             mine = [each[n * self.batch + b] for n in range(num_samples)]
             for start in range(0, num_samples, self.rows):
-                drawn += self._call(values, mine[start : start + self.rows])
-                if progress is not None:
-                    progress(len(drawn), self.batch * num_samples)
+
+                def step(
+                    done: int,
+                    total: int,
+                    guess: Callable[[], Tensor] | None = None,
+                    *,
+                    before: int = calls,
+                ) -> None:
+                    shown = None if guess is None else lambda: Latent(guess())
+                    tell(progress, before * total + done, num_calls * total, shown)
+
+                drawn += self._followed(values, mine[start : start + self.rows], step)
+                calls += 1
         shape = (self.batch, num_samples)
         if self.spec.modality == "audio":
             lengths = torch.tensor([len(x) for x in drawn]).unflatten(0, shape).mT
@@ -70,6 +86,17 @@ class CalledConditional(Conditional, ABC):
                 "them one after another, or give height and width."
             )
         return Latent(torch.stack(drawn).unflatten(0, shape).transpose(0, 1))
+
+    def _followed(
+        self,
+        values: Mapping[str, Any],
+        generators: Sequence[torch.Generator],
+        on_step: OnCalledStep,
+    ) -> list[Tensor]:
+        """As `_call`, telling of its steps. A library that tells of none takes one."""
+        found = self._call(values, generators)
+        on_step(1, 1)
+        return found
 
     @abstractmethod
     def _call(

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
+"""Called with (steps done, steps in all). What it raises ends the sampling."""
 
 
 @dataclass(frozen=True)

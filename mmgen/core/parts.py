@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from mmgen.core.conditional import Progress
+from mmgen.core.preview import Guess, tell
 from mmgen.core.rng import Generators
 
 __all__ = ["Draw", "OnStep", "in_parts"]
 
-OnStep = Callable[[int], None]
-"""Called with the number of steps done."""
+OnStep = Callable[..., None]
+"""Called with the number of steps done and, where there is one, the present guess."""
 
 Draw = Callable[[Tensor, Generators, OnStep], Tensor]
 """(index (M,) of conditions, generators (1, M), on_step) -> one sample of each (M, *event)."""
@@ -32,7 +33,8 @@ def in_parts(
     """N samples of each of B conditions, at most `rows` at once.
 
     Args:
-        draw: Draws some of them, and calls on_step(steps done) up to num_steps times.
+        draw: Draws some of them, and calls on_step(steps done, guess) up to num_steps times; the
+            guess may be left out.
         num_samples: N.
         batch: B.
         rows: Most samples at once.
@@ -48,9 +50,8 @@ def in_parts(
     done = []
     for i, part in enumerate(parts):
 
-        def step(done_steps: int, *, i: int = i) -> None:
-            if progress is not None:
-                progress(i * num_steps + done_steps, len(parts) * num_steps)
+        def step(done_steps: int, guess: Guess | None = None, *, i: int = i) -> None:
+            tell(progress, i * num_steps + done_steps, len(parts) * num_steps, guess)
 
         done.append(draw(part % batch, generators.select(part), step))
     return torch.cat(done).unflatten(0, (num_samples, batch))

@@ -30,6 +30,7 @@ Yuille, 2010), Sec. 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -100,7 +101,7 @@ class SplitGibbs(Conditional):
 
     def _draw(self, index: Tensor, own: Generators, on_step: OnStep) -> Tensor:
         c, measurement = self.base.c.select(index), self.measurement.select(index)
-        z = self.base.draw(index, own, lambda done: None)
+        z = self.base.draw(index, own, lambda *_: None)
         kappa = SHARE * measurement.noise / _gain(measurement.linearise(z))
         least = kappa.clamp(max=MOST).clamp(min=self.least)
         num_annealed = max(1, round(ANNEALED * self.num_iterations))
@@ -109,7 +110,7 @@ class SplitGibbs(Conditional):
             rho = FIRST ** (1 - share) * least**share
             w = _draw_split(measurement, z, rho, kappa.minimum(rho), own)
             z = self._denoise_at(w, rho, c, own)
-            on_step(i + 1)
+            on_step(i + 1, partial(Latent, z))
         return z
 
     def _denoise_at(self, z: Tensor, rho: Tensor, c: Condition, own: Generators) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -13,13 +15,25 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmgen import Pipeline
+from mmgen.backends.from_diffusers import autoencoder_kl
+from mmgen.backends.from_diffusers.denoisers import DENOISERS
+from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
+from mmgen.backends.from_diffusers.film_autoencoder import FilmLatents
 from mmgen.backends.from_diffusers.schedule import Scheduled
+from mmgen.backends.from_diffusers.steps import clean
+from mmgen.backends.given import AsGiven, GivenCondition
+from mmgen.core.codec import Codec
 from mmgen.core.condition import Condition
+from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec
 from mmgen.families.diffusion import Diffusion
+from mmgen.modalities.video.value import Video
 from mmgen.operators import Downsample
+
+# diffusers makes arrays of tensors.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def _table(kind: str = "scaled_linear") -> Tensor:
@@ -120,6 +134,131 @@ def test_a_straight_path_is_scored(checkpoints: Callable[[str], Path]) -> None:
     image = pipe("A Red cat", seed=0, num_inference_steps=1, **options)
     score = pipe.given("A Red cat", likelihood="bound", num_bound_draws=4, **options)
     assert score.log_prob(image).nats.isfinite()
+
+
+def _told(library: Any, name: str) -> tuple[Any, ...]:
+    """What the scheduler is told in the second of three steps of the library's own call."""
+    told = []
+    own = library.scheduler.step
+
+    @wraps(own)
+    def step(output: Tensor, timestep: Tensor, sample: Tensor, **more: Any) -> Any:
+        told.append((output, timestep, sample))
+        return own(output, timestep, sample, **more)
+
+    library.scheduler.step = step
+    library.set_progress_bar_config(disable=True)
+    size = {"num_frames": 5} if name == "wan" else {}
+    library(
+        "A Red cat",
+        height=16,
+        width=16,
+        guidance_scale=1.0,
+        num_inference_steps=3,
+        output_type="latent",
+        generator=torch.Generator().manual_seed(0),
+        **({"use_resolution_binning": False} if name == "pixart" else {}),
+        **size,
+    )
+    return told[1]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["sd", "sdxl", "pixart", "sd3", "flux", "guided_flux", "wan"])
+def test_a_network_is_asked_as_the_librarys_call_asks_it(
+    name: str, checkpoints: Callable[[str], Path]
+) -> None:
+    library = diffusers.DiffusionPipeline.from_pretrained(checkpoints(name))
+    output, timestep, sample = told = _told(library, name)
+    denoiser = DENOISERS[type(library).__name__](library)
+    scheduler, size = library.scheduler, {"height": 16, "width": 16}
+    if isinstance(denoiser.path, Scheduled):
+        t = (float(timestep) + 1) / (denoiser.path.num_steps + 1)
+        if scheduler.init_noise_sigma > 1:
+            sigma = scheduler.sigmas[list(scheduler.timesteps).index(timestep)]
+            sample = sample / (1 + sigma**2) ** 0.5
+    else:
+        t = float(timestep) / 1000
+    found = denoiser(
+        denoiser.unpacked(sample, size),
+        torch.tensor([t]),
+        GivenCondition(1, values=({"text": "A Red cat"},)),
+    )
+    expected = denoiser.unpacked(clean(scheduler, *told), size)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    # Something must depend on what it is told.
+    other = denoiser(
+        denoiser.unpacked(sample, size),
+        torch.tensor([t]),
+        GivenCondition(1, values=({"text": "blue"},)),
+    )
+    assert (other - found).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["sdxl", "pixart"])
+def test_more_checkpoints_are_scored_and_measured(
+    name: str, checkpoints: Callable[[str], Path]
+) -> None:
+    pipe = Pipeline.from_pretrained(checkpoints(name))
+    given = pipe.given(
+        "A Red cat",
+        operator=Downsample(4),
+        measurement=torch.zeros(3, 4, 4),
+        noise=0.2,
+        num_inference_steps=2,
+    )
+    image = given.sample(seed=0)[0]
+    assert np.asarray(image).shape == (16, 16, 3)
+    score = pipe.given("A Red cat", likelihood="bound", num_bound_draws=4)
+    assert score.log_prob(image).nats.isfinite()
+
+
+@pytest.mark.parametrize("name", ["flux", "wan"])
+def test_flows_of_other_layouts_are_scored_and_measured(
+    name: str, checkpoints: Callable[[str], Path]
+) -> None:
+    library = diffusers.DiffusionPipeline.from_pretrained(checkpoints(name))
+    library.set_progress_bar_config(disable=True)
+    size = {"height": 16, "width": 16, "max_sequence_length": 32}
+    codec: Codec = autoencoder_kl(library.vae, size=16) if name == "flux" else None
+    if name == "wan":
+        codec, size["num_frames"] = FilmLatents(library.vae, shape=(5, 16, 16), fps=16.0), 5
+    model = LibraryDiffusion(
+        library,
+        spec=codec.spec,
+        denoiser=DENOISERS[type(library).__name__](library),
+        arguments={"text": "prompt"},
+    )
+    pipe = Pipeline(encoder=AsGiven(("text",)), model=model, codec=codec)
+    value = pipe("A Red cat", seed=0, num_inference_steps=2, **size)
+    score = pipe.given("A Red cat", likelihood="bound", num_bound_draws=2)
+    assert score.log_prob(value).nats.isfinite()
+    mean = torch.zeros(3, 4, 4) if name == "flux" else torch.zeros(5, 3, 4, 4)
+    given = pipe.given(
+        "A Red cat", operator=Downsample(4), measurement=mean, noise=0.2, num_inference_steps=2
+    )
+    assert type(given.sample(seed=0)[0]) is type(value)
+
+
+@torch.no_grad()
+def test_latents_of_films_are_those_of_the_library(checkpoints: Callable[[str], Path]) -> None:
+    vae = diffusers.AutoencoderKLWan.from_pretrained(checkpoints("wan"), subfolder="vae")
+    codec = FilmLatents(vae, shape=(5, 16, 16), fps=16.0)
+    frames = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    film = Video(frames, 16.0)
+    z = codec.encode(codec.prepare([film])).z
+    assert z.shape == (1, *codec.spec.shape) == (1, 2, 16, 2, 2)
+    x = torch.from_numpy(frames).permute(3, 0, 1, 2)[None] / 127.5 - 1
+    shape = (1, 16, 1, 1, 1)
+    mean, std = (torch.tensor(vae.config[f"latents_{k}"]).view(shape) for k in ("mean", "std"))
+    expected = (vae.encode(x).latent_dist.mode() - mean) / std
+    torch.testing.assert_close(z.movedim(1, 2), expected)
+    decoded = vae.decode(expected * std + mean).sample.movedim(1, 2)
+    torch.testing.assert_close(codec.signal(Latent(z)), decoded, rtol=1e-4, atol=1e-4)
+    with pytest.raises(SpecError, match="films of 5 frames of 16x16, got 4 of 16x16"):
+        codec.prepare([Video(frames[:4], 16.0)])
+    with pytest.raises(SpecError, match="4 n . 1 frames of sides that are multiples of 8"):
+        FilmLatents(vae, shape=(6, 16, 16), fps=16.0)
 
 
 def test_texts_are_those_of_their_rows_whatever_was_asked_before(

@@ -8,16 +8,14 @@ from typing import Any
 
 import diffusers
 import torch
-from backends.tiny_tokenizers import CORPUS, pieces
+from backends.tiny_read_diffusers import audioldm2, qwen_image, t5, z_image
+from backends.tiny_tokenizers import CORPUS
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
     UMT5Config,
     UMT5EncoderModel,
 )
@@ -60,14 +58,6 @@ def _clip(tokenizer: CLIPTokenizer, kind: type = CLIPTextModel) -> torch.nn.Modu
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-
-
-def _t5(folder: Path, kind: type = T5EncoderModel, config: type = T5Config) -> tuple[Any, Any]:
-    folder.mkdir(parents=True)
-    pieces(folder, "spiece", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
-    tokenizer = T5Tokenizer.from_pretrained(folder, extra_ids=0, model_max_length=32)
-    sizes = {"d_model": 32, "d_ff": 37, "d_kv": 8, "num_layers": 2, "num_heads": 4}
-    return tokenizer, kind(config(vocab_size=len(tokenizer), **sizes))
 
 
 def _unet(channels: int = 4) -> torch.nn.Module:
@@ -118,7 +108,7 @@ def _stable_diffusion(folder: Path, kind: str, channels: int = 4) -> Any:
 
 def _sd3(folder: Path) -> Any:
     tokenizer = _clip_tokenizer(folder / "clip")
-    t5_tokenizer, t5_model = _t5(folder / "t5")
+    t5_tokenizer, t5_model = t5(folder / "t5")
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=8,
         patch_size=1,
@@ -144,9 +134,9 @@ def _sd3(folder: Path) -> Any:
     )
 
 
-def _flux(folder: Path) -> Any:
+def _flux(folder: Path, *, guided: bool = False) -> Any:
     tokenizer = _clip_tokenizer(folder / "clip")
-    t5_tokenizer, t5_model = _t5(folder / "t5")
+    t5_tokenizer, t5_model = t5(folder / "t5")
     transformer = diffusers.FluxTransformer2DModel(
         patch_size=1,
         in_channels=16,
@@ -157,6 +147,7 @@ def _flux(folder: Path) -> Any:
         joint_attention_dim=32,
         pooled_projection_dim=32,
         axes_dims_rope=[4, 4, 8],
+        guidance_embeds=guided,
     )
     return diffusers.FluxPipeline(
         transformer=transformer,
@@ -202,7 +193,7 @@ def _dit(folder: Path) -> Any:
 
 
 def _wan(folder: Path) -> Any:
-    tokenizer, encoder = _t5(folder / "t5", UMT5EncoderModel, UMT5Config)
+    tokenizer, encoder = t5(folder / "t5", UMT5EncoderModel, UMT5Config)
     vae = diffusers.AutoencoderKLWan(
         base_dim=3,
         z_dim=16,
@@ -236,7 +227,7 @@ def _wan(folder: Path) -> Any:
 def _stable_audio(folder: Path) -> Any:
     from diffusers.pipelines.stable_audio import StableAudioProjectionModel
 
-    tokenizer, encoder = _t5(folder / "t5")
+    tokenizer, encoder = t5(folder / "t5")
     transformer = diffusers.StableAudioDiTModel(
         sample_size=4,
         in_channels=3,
@@ -300,7 +291,7 @@ def _sdxl(folder: Path) -> Any:
 
 
 def _pixart(folder: Path) -> Any:
-    tokenizer, encoder = _t5(folder / "t5")
+    tokenizer, encoder = t5(folder / "t5")
     transformer = diffusers.PixArtTransformer2DModel(
         sample_size=8,
         num_layers=1,
@@ -328,7 +319,7 @@ def _pixart(folder: Path) -> Any:
 
 
 def _ltx(folder: Path) -> Any:
-    tokenizer, encoder = _t5(folder / "t5")
+    tokenizer, encoder = t5(folder / "t5")
     transformer = diffusers.LTXVideoTransformer3DModel(
         in_channels=8,
         out_channels=8,
@@ -365,7 +356,7 @@ def _ltx(folder: Path) -> Any:
 
 
 def _cogvideox(folder: Path) -> Any:
-    tokenizer, encoder = _t5(folder / "t5")
+    tokenizer, encoder = t5(folder / "t5")
     transformer = diffusers.CogVideoXTransformer3DModel(
         num_attention_heads=4,
         attention_head_dim=8,
@@ -410,8 +401,12 @@ BUILT: dict[str, Callable[[Path], Any]] = {
     "ltx": _ltx,
     "cogvideox": _cogvideox,
     "flux": _flux,
+    "guided_flux": lambda f: _flux(f, guided=True),
     "ddpm": _ddpm,
     "dit": _dit,
     "wan": _wan,
     "stable_audio": _stable_audio,
+    "qwen_image": qwen_image,
+    "z_image": z_image,
+    "audioldm2": audioldm2,
 }

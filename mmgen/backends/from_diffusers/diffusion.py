@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
+
+from torch import Tensor
 
 from mmgen.backends.called import CalledConditional
 from mmgen.backends.from_diffusers.denoisers import LibraryDenoiser
@@ -47,6 +50,9 @@ class LibraryDiffusion(LibraryPipeline):
         super().__init__(pipeline, spec=spec, arguments=arguments, output=output)
         self.family = Diffusion(denoiser, spec=spec, path=denoiser.path, target="data")
 
+    def shown(self, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+        return partial(self.family.network.unpacked, options=options)
+
     def options(self) -> tuple[Option, ...]:
         own = tuple(o for o in self.family.options() if o.name in _OWN)
         return (*super().options(), *own)
@@ -78,4 +84,5 @@ class CalledDiffusion(DiffusionConditional):
         *,
         progress: Progress | None = None,
     ) -> Latent:
-        return self.called.sample(num_samples, generators, progress=progress)
+        drawn = self.called.sample(num_samples, generators, progress=progress)
+        return Latent(drawn.z.to(self.device))

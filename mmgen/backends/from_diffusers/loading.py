@@ -11,7 +11,6 @@ import torch
 
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_diffusers.adapters import Adapters
-from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
@@ -61,12 +60,13 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         max_tokens=limit.default if limit is not None else None,
     )
     # What is only fetched for a call of the library is not there for the family's own.
-    denoised = None if place.placement.fetched else _denoised(found, loaded)
+    kind = None if place.placement.fetched else DENOISERS.get(found.architecture)
+    denoised = kind.codec(loaded) if kind else None
     codec = denoised or _codec(found.x, loaded)
     model: LibraryPipeline
     adapters = Adapters(loaded)
     if denoised:
-        denoiser = DENOISERS[found.architecture](loaded)
+        denoiser = kind(loaded)
         adapters = Adapters(loaded, changed=denoiser.forget)
         model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, arguments=arguments)
     else:
@@ -81,20 +81,6 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         loaded.save_pretrained(folder)
 
     return Foreign(encoder, model, codec, found, save, adapters)
-
-
-def _denoised(found: Recognised, loaded: Any) -> Codec | None:
-    """The codec of a pipeline whose network the diffusion family knows how to ask."""
-    network = getattr(loaded, "unet", None) or getattr(loaded, "transformer", None)
-    config = getattr(network, "config", {})
-    size, channels = config.get("sample_size"), config.get("in_channels")
-    plain = isinstance(size, int) and channels == config.get("out_channels")
-    if found.architecture not in DENOISERS or not plain:
-        return None
-    vae = getattr(loaded, "vae", None)
-    if vae is not None:
-        return autoencoder_kl(vae, size=size * 2 ** (len(vae.config.block_out_channels) - 1))
-    return AnyImage(size) if channels == 3 else None
 
 
 def _codec(x: str, loaded: Any) -> Codec:

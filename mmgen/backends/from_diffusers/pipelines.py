@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmgen.backends.called import CalledConditional
+from mmgen.backends.called import CalledConditional, OnCalledStep
 from mmgen.backends.from_diffusers.precision import mended
+from mmgen.backends.from_diffusers.steps import followed
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, Conditional, Progress
@@ -39,6 +40,8 @@ _NOT_OPTIONS = {
     "prompt_2",
     "prompt_3",
 }
+# What would resize decoded values: latents are of the size that is asked for.
+_RESIZING = ("use_resolution_binning",)
 _KINDS = (int, float, bool, str)
 _HELP = {
     "num_inference_steps": "Steps of the sampler.",
@@ -88,10 +91,15 @@ class LibraryPipeline(Model):
         self.networks = nn.ModuleDict(
             {k: v for k, v in pipeline.components.items() if isinstance(v, nn.Module)}
         )
-        self._options = _options(pipeline, {*self.arguments.values(), *_NOT_OPTIONS})
+        resizing = _RESIZING if output == "latent" else ()
+        self._options = _options(pipeline, {*self.arguments.values(), *_NOT_OPTIONS, *resizing})
 
     def options(self) -> tuple[Option, ...]:
         return self._options
+
+    def shown(self, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
+        """What the scheduler works on in a call to latents of the spec, if that is known."""
+        return None
 
     def forward(self, c: Condition, **options: Any) -> Conditional:
         if not isinstance(c, GivenCondition):
@@ -136,7 +144,14 @@ class LibraryConditional(CalledConditional):
     def _call(
         self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
     ) -> list[Tensor]:
-        """One value (*event) for each generator."""
+        return self._followed(values, generators, lambda *_: None)
+
+    def _followed(
+        self,
+        values: Mapping[str, Any],
+        generators: Sequence[torch.Generator],
+        on_step: OnCalledStep,
+    ) -> list[Tensor]:
         model, count = self.model, len(generators)
         settings = {k: v for k, v in self.options.items() if k != "scheduler"}
         if settings.get("negative_prompt") is None:
@@ -149,11 +164,18 @@ class LibraryConditional(CalledConditional):
         if not given:
             given = {"batch_size": count}
         known = inspect.signature(model.pipeline.__call__).parameters
-        shown = {"output_type": model.output} if "output_type" in known else {}
-        with model.scheduled(self.options.get("scheduler")), mended(model.pipeline):
-            found = model.pipeline(**given, **settings, **shown, generator=list(generators))
+        output = {"output_type": model.output} if "output_type" in known else {}
         if model.output == "latent":
-            return list(_first(found).float().cpu())
+            output.update({name: False for name in _RESIZING if name in known})
+        pipeline, shown = model.pipeline, model.shown(self.options)
+        with (
+            model.scheduled(self.options.get("scheduler")),
+            mended(pipeline),
+            followed(pipeline, on_step, shown),
+        ):
+            found = pipeline(**given, **settings, **output, generator=list(generators))
+        if model.output == "latent":
+            return list(shown(_first(found)).float().cpu())
         return [_value(x, model.spec) for x in _first(found)]
 
 

@@ -47,7 +47,12 @@ SCORED: Mapping[str, tuple[str, ...]] = {
     "DDPMPipeline": ("log_prob", "known", "operator"),
     "DDIMPipeline": ("log_prob", "known", "operator"),
     "StableDiffusionPipeline": ("log_prob", "operator"),
+    "StableDiffusionXLPipeline": ("log_prob", "operator"),
     "StableDiffusion3Pipeline": ("log_prob", "operator"),
+    "PixArtAlphaPipeline": ("log_prob", "operator"),
+    "PixArtSigmaPipeline": ("log_prob", "operator"),
+    "FluxPipeline": ("log_prob", "operator"),
+    "WanPipeline": ("log_prob", "operator"),
 }
 """What pipelines of diffusers answer besides, whose networks the diffusion family can ask."""
 

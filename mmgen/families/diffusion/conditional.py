@@ -110,8 +110,8 @@ class DiffusionConditional(Tractable, Invertible, Completable):
         if self.c.lengths is None:
             return Latent(z)
         lengths = self.c.lengths.to(z.device).expand(num_samples, -1)
-        there = within(lengths.flatten(), z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return Latent(torch.where(there, z, z.new_zeros(())), lengths)
+        trimmed = _trimmed(z.flatten(0, 1), lengths.flatten()).z
+        return Latent(trimmed.unflatten(0, z.shape[:2]), lengths)
 
     @torch.no_grad()
     def draw(
@@ -127,19 +127,26 @@ class DiffusionConditional(Tractable, Invertible, Completable):
         Args:
             index: Which of the batch.
             generators: (1, M).
-            on_step: Called with the number of steps done after each.
+            on_step: Called after each step with the number of steps done and a function that gives
+                E[x_0 | z_t, c], as steps follow it.
             denoise: In place of the distribution's own.
         """
         c, own = self.c.select(index), denoise or self.denoise
+        latest: list[Tensor] = []
 
         def posterior_mean(z_t: Tensor, t: Tensor) -> Tensor:
-            return own(z_t, t.to(z_t.device, z_t.dtype).expand(len(z_t)), c)
+            latest[:] = [own(z_t, t.to(z_t.device, z_t.dtype).expand(len(z_t)), c)]
+            return latest[0]
+
+        def stepped(done: int) -> None:
+            x_0 = latest[0]
+            on_step(done, lambda: _trimmed(x_0, c.lengths))
 
         event = [self.spec.max_length if isinstance(n, str) else n for n in self.spec.shape]
         z = generators.randn(*event, device=self.device)[0]
         times = step_times(self.num_steps, shift=self.shift)
         return self.sampler.run(
-            posterior_mean, z, times, path=self.path, generators=generators, on_step=on_step
+            posterior_mean, z, times, path=self.path, generators=generators, on_step=stepped
         )
 
     def completing(self, known: Latent, mask: Tensor) -> Completed:
@@ -239,3 +246,10 @@ class DiffusionConditional(Tractable, Invertible, Completable):
         # What lies beyond the lengths is zero and standard normal to the denoiser.
         nats = found.nats + padding * 0.5 * math.log(2 * math.pi)
         return replace(found, nats=nats, num_dims=found.num_dims - padding)
+
+
+def _trimmed(z: Tensor, lengths: Tensor | None) -> Latent:
+    """z (B, *event) with zeros beyond lengths (B,), if there are some."""
+    if lengths is None:
+        return Latent(z)
+    return Latent(torch.where(within(lengths, z), z, z.new_zeros(())), lengths)
