@@ -20,14 +20,16 @@ from mmgen.compose import compose_parts
 from mmgen.conditioning import condition, guidance_options
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec
-from mmgen.core.conditional import Progress
+from mmgen.core.conditional import Conditional, Progress
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
+from mmgen.core.parted import Parted
 from mmgen.distribution import MAX_SAMPLES, Distribution, Seen
 from mmgen.given import complete, measure, require_one
 from mmgen.guidance.posterior import Posterior
+from mmgen.parted import PartedDistribution
 
 __all__ = ["COMPOSED", "MAX_SAMPLES", "Distribution", "Pipeline"]
 
@@ -136,7 +138,7 @@ class Pipeline:
         noise: float | None = None,
         posterior: str | Posterior | None = None,
         **options: Any,
-    ) -> Distribution:
+    ) -> Distribution | PartedDistribution:
         """P(X | y), or one for each y of a list; with more that is known of X, if it is given.
 
         Known entries of X are a value and a mask: samples hold them exactly. A measurement is
@@ -172,10 +174,19 @@ class Pipeline:
         if not conditions:
             raise ValueError("Expected at least one condition, got an empty list.")
         settings = resolve_options(self.options(), options)
-        with torch.no_grad():
-            c = condition(self.encoder, self.model, conditions, settings)
-            own = {o.name: settings[o.name] for o in self.model.options()}
-            conditional = self.model(c, **own)
+        parted = self._parted(conditions, settings)
+        if parted is not None:
+            if known is not None or operator is not None:
+                raise SpecError(
+                    "A condition of several parts is answered one by one, so nothing is known of "
+                    'the whole answer. Give the parts as a list, or split="never".'
+                )
+
+            def of_parts(values: list[Any]) -> Distribution:
+                return Distribution(self._conditional(values, settings), self.codec, False)
+
+            return PartedDistribution(of_parts, parted, single)
+        conditional = self._conditional(conditions, settings)
         if known is not None:
             values, masks = ([known], [mask]) if single else (list(known), list(mask))
             completed, part = complete(conditional, self.codec, values, masks)
@@ -190,6 +201,22 @@ class Pipeline:
                 posterior=posterior or "mmps",
             )
         return Distribution(conditional, self.codec, single)
+
+    def _conditional(self, conditions: Sequence[Any], settings: Mapping[str, Any]) -> Conditional:
+        """P(Z | c) of conditions that are answered whole."""
+        with torch.no_grad():
+            c = condition(self.encoder, self.model, conditions, settings)
+            return self.model(c, **{o.name: settings[o.name] for o in self.model.options()})
+
+    def _parted(
+        self, conditions: Sequence[Any], settings: Mapping[str, Any]
+    ) -> tuple[Parted, ...] | None:
+        """Conditions in their parts, if any of them has some."""
+        own = {o.name: settings[o.name] for o in self.encoder.options()}
+        found = [self.encoder.parted(y, **own) for y in conditions]
+        if not any(found):
+            return None
+        return tuple(p or Parted.of_one(y) for p, y in zip(found, conditions, strict=True))
 
     def __call__(
         self,

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmgen.core.condition import Condition
 from mmgen.core.fitted import Fitted
 from mmgen.core.options import Option
+from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
 
 __all__ = ["Encoder"]
@@ -57,7 +58,7 @@ class Encoder(Fitted):
         return text
 
     def options(self) -> tuple[Option, ...]:
-        """What `check` takes."""
+        """What `check` and `parted` take."""
         return ()
 
     def check(self, values: Sequence[Any], **options: Any) -> None:
@@ -70,6 +71,15 @@ class Encoder(Fitted):
 
     def extend(self, values: Sequence[Any]) -> None:
         """Take note, once fitted, of further values that are learnt from, for `check` to allow."""
+
+    def parted(self, value: Any, **options: Any) -> Parted | None:
+        """A value as several that are answered one by one; None if it is answered whole.
+
+        Args:
+            value: A condition of a call.
+            options: Those that `options` lists, all of them.
+        """
+        return None
 
     def drop(
         self, tensors: dict[str, Any], *, rate: float, generator: torch.Generator | None = None

@@ -6,6 +6,7 @@ begins with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,11 +18,16 @@ from mmgen.backends.from_transformers.targets import ReadCache, Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import close_names
+from mmgen.core.options import Option
+from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
+from mmgen.modalities.text.by_sentence import by_sentence
 
 __all__ = ["SequenceToSequence", "Sources"]
 
 _VALUE_KEYS = {"text", "source_lang", "target_lang"}
+# How models of several languages without tokens of their own are told which one to write.
+_TOLD = re.compile(r"\s*(>>[^<>\s]+<<)\s*")
 
 
 class SequenceToSequence(nn.Module):
@@ -85,7 +91,8 @@ class Sources(Encoder):
 
     A value is a text, or {"text": ..., "target_lang": ..., "source_lang": ...} for a model of many
     languages, by the codes of its own tokenizer. None is an error: such a model always has a
-    source. A text that is too long is refused, never cut.
+    source. A text that is too long is refused, never cut; with split="sentences" a text of several
+    sentences is answered one by one, and what is too long in pieces.
 
     Args:
         encoder: The model's encoder.
@@ -93,6 +100,7 @@ class Sources(Encoder):
         begin: Ids that the decoder begins with if no language is asked for.
         languages: The id of each language that the decoder may begin with, if there are several.
         max_tokens: Longest source; None for any.
+        split: "sentences" or "never", if not asked otherwise.
     """
 
     modality = "text"
@@ -105,16 +113,44 @@ class Sources(Encoder):
         begin: Sequence[int],
         languages: Mapping[str, int],
         max_tokens: int | None,
+        split: str = "never",
     ) -> None:
         super().__init__()
         self.encoder, self.tokenizer = encoder, tokenizer
         self.begin, self.languages = tuple(begin), dict(languages)
-        self.max_tokens = max_tokens
+        self.max_tokens, self.split = max_tokens, split
 
     @property
     def spec(self) -> ConditionSpec:
         width = self.encoder.config.get_text_config().hidden_size
         return ConditionSpec(token_dim=width, vector_dim=len(self.begin))
+
+    def options(self) -> tuple[Option, ...]:
+        said = "Whether a text of several sentences is answered one by one."
+        return (Option("split", self.split, said, choices=("sentences", "never")),)
+
+    def parted(self, value: Any, **options: Any) -> Parted | None:
+        if options["split"] == "never":
+            return None
+        asked = self._asked(value)
+        told = _TOLD.match(asked["text"])
+        text = asked["text"][told.end() :] if told else asked["text"]
+        source, target = (getattr(self.tokenizer, f"{n}_lang", None) for n in ("source", "target"))
+
+        def value_of(piece: str) -> dict[str, Any]:
+            return {**asked, "text": f"{told[1]} {piece}" if told else piece}
+
+        def fits(piece: str) -> bool:
+            ids = self._tokens(value_of(piece)["text"], asked.get("source_lang"))
+            return self.max_tokens is None or len(ids) <= self.max_tokens
+
+        return by_sentence(
+            text,
+            value_of,
+            fits=fits,
+            language=asked.get("source_lang") or source,
+            answer_language=asked.get("target_lang") or target,
+        )
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         """Texts to ids (B, M), mask (B, M), begin (B, P) and given (B,)."""
@@ -137,6 +173,18 @@ class Sources(Encoder):
         return Condition(len(ids), states, mask, begin)
 
     def _read(self, value: Any) -> tuple[list[int], tuple[int, ...]]:
+        asked = self._asked(value)
+        ids = self._tokens(asked["text"], asked.get("source_lang"))
+        if self.max_tokens is not None and len(ids) > self.max_tokens:
+            raise ValueError(
+                f"Expected a text of at most {self.max_tokens} tokens, got {len(ids)}: "
+                f"{asked['text'][:40]!r}... The model reads no more; nothing is cut. Give it in "
+                'parts, or give split="sentences".'
+            )
+        return ids, self._begin(asked.get("target_lang"))
+
+    def _asked(self, value: Any) -> Mapping[str, Any]:
+        """A value by its parts."""
         if value is None:
             raise ValueError("This model makes a text of a text. Give one, not None.")
         asked = {"text": value} if isinstance(value, str) else value
@@ -150,13 +198,7 @@ class Sources(Encoder):
             raise TypeError(f"Expected a text (str), got {type(text).__name__}: {text!r:.60}.")
         if not text.strip():
             raise ValueError("The text is empty. Say something.")
-        ids = self._tokens(text, asked.get("source_lang"))
-        if self.max_tokens is not None and len(ids) > self.max_tokens:
-            raise ValueError(
-                f"Expected a text of at most {self.max_tokens} tokens, got {len(ids)}: "
-                f"{text[:40]!r}... The model reads no more; nothing is cut. Give it in parts."
-            )
-        return ids, self._begin(asked.get("target_lang"))
+        return asked
 
     def _tokens(self, text: str, language: str | None) -> list[int]:
         if language is None:
