@@ -40,32 +40,43 @@ class Batches(IterableDataset):
         self._pipe, self._pairs, self._settings = pipe, pairs, settings
         self._first, self._process, self._world = first, process, world
 
+    def where(self, batch: int) -> list[str]:
+        """Where the pairs of this process's share of a batch stand."""
+        size, seed = self._settings.batch_size, self._settings.seed
+        first = self.part(batch) * size
+        positions = range(first, first + size)
+        return [self._pairs.where(index_at(self._pairs, p, seed=seed)) for p in positions]
+
+    def part(self, batch: int) -> int:
+        """Number of this process's share of a batch, among those of all processes.
+
+        Pairs and noise follow from it, so that several processes learn what one would learn that
+        takes as many more batches in a step.
+        """
+        return batch * self._world + self._process
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        settings, world = self._settings, self._world
+        settings = self._settings
         worker = torch.utils.data.get_worker_info()
         offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         batch = self._first + offset
         while batch < settings.steps * settings.accumulation:
-            first = batch * settings.batch_size * world + self._process
-            rows = batch_at(
-                self._pairs, first, settings.batch_size, seed=settings.seed, stride=world
-            )
+            first = self.part(batch) * settings.batch_size
+            rows = batch_at(self._pairs, first, settings.batch_size, seed=settings.seed)
             try:
                 tensors = self._pipe.prepare(rows)
             except (ValueError, TypeError) as error:
-                raise self._located(rows, first, error) from None
+                raise self._located(rows, batch, error) from None
             yield tensors
             batch += stride
 
-    def _located(self, rows: Sequence[tuple[Any, Any]], first: int, error: Exception) -> Exception:
+    def _located(self, rows: Sequence[tuple[Any, Any]], batch: int, error: Exception) -> Exception:
         """The error, with the place of the first pair of the batch that cannot be prepared."""
-        for number, row in enumerate(rows):
+        for row, where in zip(rows, self.where(batch), strict=True):
             try:
                 self._pipe.prepare([row])
             except (ValueError, TypeError) as own:
-                position = first + number * self._world
-                index = index_at(self._pairs, position, seed=self._settings.seed)
-                return type(own)(f"{self._pairs.where(index)}: {own}")
+                return type(own)(f"{where}: {own}")
         return error
 
 

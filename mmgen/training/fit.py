@@ -36,6 +36,7 @@ from mmgen.training.batches import Batches, moved_to
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.describing import described
 from mmgen.training.ema import WeightAverage
+from mmgen.training.losses import Losses
 from mmgen.training.optimizers import optimizers_of
 from mmgen.training.pairs import ListedPairs, Pairs, batch_at
 from mmgen.training.reading import Source, read_pairs
@@ -218,14 +219,14 @@ class _Run:
         first = done * settings.accumulation
         share = {"process": self.accelerator.process_index, "world": self.accelerator.num_processes}
         batches = Batches(self.pipe, self.pairs, settings, first=first, **share)
-        losses: dict[str | None, list[Tensor]] = {phase: [] for phase in self.phases}
+        losses = Losses(self.phases)
         started = time.monotonic()
         loader = DataLoader(batches, batch_size=None, num_workers=settings.workers)
         for number, tensors in enumerate(loader, start=first):
             turn = done % len(self.phases)
             phase, optimizer = self.phases[turn], self.optimizers[turn]
             with self.accelerator.accumulate(self.step):
-                seed = (settings.seed * 1_000_003 + number) * 64 + self.accelerator.process_index
+                seed = settings.seed * 1_000_003 + batches.part(number)
                 torch.manual_seed(seed)
                 loss = self.step(moved_to(tensors, self.accelerator.device), seed, phase)
                 self.accelerator.backward(loss)
@@ -236,15 +237,19 @@ class _Run:
                 # Gradients also reach what this phase leaves as it is.
                 for each in self.optimizers:
                     each.zero_grad()
-            losses[phase].append(loss.detach())
+            losses.take(number, phase, loss)
             if not self.accelerator.sync_gradients:
                 continue
             done += 1
             self.average.update(done)
             note = ""
-            if done % settings.log_every == 0 or done == settings.steps:
+            if self._due(done, settings.log_every) or self._due(done, settings.checkpoint_every):
+                # Before what came of them is written.
+                losses.check(done, batches.where, self.output)
+            if self._due(done, settings.log_every):
                 note = self._log(done, losses, time.monotonic() - started)
-                losses, started = {p: [] for p in self.phases}, time.monotonic()
+                started = time.monotonic()
+                losses.clear()
             stop = self._validate(done)
             self._at_intervals(done)
             yield done, note
@@ -257,8 +262,8 @@ class _Run:
         Returns:
             Whether the run should end.
         """
-        settings, validation = self.settings, self.validation
-        if validation is None or (done % settings.validate_every and done != settings.steps):
+        validation = self.validation
+        if validation is None or not self._due(done, self.settings.validate_every):
             return False
         # Every process measures the same, so that all of them stop together.
         loss = validation.measure()
@@ -266,33 +271,25 @@ class _Run:
         self._write({"step": done, "validation_loss": round(loss, 6)})
         return validation.stalled
 
+    def _due(self, done: int, every: int) -> bool:
+        """Whether a step is one of every so many, or the last; never if every is 0."""
+        return every > 0 and (done % every == 0 or done == self.settings.steps)
+
     def _at_intervals(self, done: int) -> None:
-        settings, last = self.settings, done == self.settings.steps
         if not self.accelerator.is_main_process:
             return
-        if done % settings.checkpoint_every == 0 or last:
+        if self._due(done, self.settings.checkpoint_every):
             self._save(done)
-        if self.preview and settings.sample_every and (done % settings.sample_every == 0 or last):
+        if self.preview and self._due(done, self.settings.sample_every):
             self._draw(done)
 
-    def _log(self, done: int, losses: dict[str | None, list[Tensor]], seconds: float) -> str:
-        every = [loss for some in losses.values() for loss in some]
-        loss = float(torch.stack(every).mean())
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is {loss} at step {done}. The last checkpoint in {self.output} is "
-                "whole; go on from it with a lower learning rate."
-            )
-        rate = len(every) * self.settings.batch_size * self.accelerator.num_processes / seconds
-        turns = {
-            f"loss_{phase}": round(float(torch.stack(some).mean()), 6)
-            for phase, some in losses.items()
-            if phase is not None and some
-        }
+    def _log(self, done: int, losses: Losses, seconds: float) -> str:
+        loss = losses.mean()
+        rate = len(losses) * self.settings.batch_size * self.accelerator.num_processes / seconds
         row = {
             "step": done,
             "loss": round(loss, 6),
-            **turns,
+            **losses.means(),
             "learning_rate": self.optimizers[(done - 1) % len(self.phases)].param_groups[0]["lr"],
             "pairs_per_second": round(rate, 2),
             "memory_gb": round(_memory_gb(), 3),

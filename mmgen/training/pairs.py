@@ -96,21 +96,18 @@ class DrawnPairs(Pairs):
         return self._draw(index, rng)
 
 
-def batch_at(
-    pairs: Pairs, first: int, count: int, *, seed: int, stride: int = 1
-) -> list[tuple[Any, Any]]:
-    """The pairs at positions first, first + stride, ... of an endless shuffled run.
+def batch_at(pairs: Pairs, first: int, count: int, *, seed: int) -> list[tuple[Any, Any]]:
+    """The pairs at positions first, first + 1, ... of an endless shuffled run.
 
     Args:
         pairs: Where they come from.
         first: Position of the first one.
         count: How many.
         seed: Of the order and of what each pair draws.
-        stride: Number of processes that share the run.
     """
     return [
         pairs.pair(index_at(pairs, position, seed=seed), np.random.default_rng([seed, position]))
-        for position in range(first, first + count * stride, stride)
+        for position in range(first, first + count)
     ]
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from mmgen.core import files
 from mmgen.core.errors import LoadError
+from mmgen.nn.autoencoder import Autoencoder
 from mmgen.pipeline import Pipeline
-from mmgen.training import fit
+from mmgen.training import Autoencoding, fit
 from mmgen.training.pairs import ListedPairs, Pairs
 
 SMALL = {"batch_size": 4, "warmup": 2, "log_every": 1, "precision": "no", "checkpoint_every": 3}
@@ -212,8 +213,25 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     pipe.fit_statistics([pictures().pair(i, np.random.default_rng(0)) for i in range(12)])
     with torch.no_grad():
         pipe.model.model.network.out.weight.fill_(torch.inf)
-    with pytest.raises(FloatingPointError, match="The loss is nan at step 1"):
+    with pytest.raises(FloatingPointError, match=r"The loss is nan at batch 0, by step 1: pair \d"):
         fit(pipe, pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
+
+
+def test_the_batch_that_broke_it_is_named_and_never_saved(tmp_path: Path) -> None:
+    class Pipe(Autoencoding):
+        batch = 0
+
+        def loss(self, tensors: dict, *, generator: torch.Generator | None = None) -> torch.Tensor:
+            self.batch += 1
+            return super().loss(tensors, generator=generator) / (0 if self.batch == 8 else 1)
+
+    pipe = Pipe(Autoencoder.debug(), size=16)
+    settings = SMALL | {"log_every": 100, "checkpoint_every": 3, "steps": 20}
+    with pytest.raises(FloatingPointError, match="at batch 7, by step 9"):
+        fit(pipe, pictures(), output=tmp_path, progress=False, **settings)
+    assert json.loads((tmp_path / "checkpoint" / "state.json").read_text())["step"] == 6
+    named = json.loads((tmp_path / "bad_batch.json").read_text())
+    assert named["batch"] == 7 and len(named["pairs"]) == 4
 
 
 @pytest.mark.parametrize(
