@@ -1,4 +1,4 @@
-"""SpeechT5 and Bark behind mmgen's door say what the library's own calls say."""
+"""SpeechT5, Bark and FastSpeech2Conformer behind mmgen's door say what the library says."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from backends import tiny_speakers
 from transformers import (
     AutoProcessor,
     BarkModel,
+    FastSpeech2ConformerWithHifiGan,
     SpeechT5ForTextToSpeech,
     SpeechT5HifiGan,
 )
@@ -39,6 +40,11 @@ def speecht5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_speakers.bark(tmp_path_factory.mktemp("bark"))
+
+
+@pytest.fixture(scope="module")
+def fastspeech2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_speakers.fastspeech2(tmp_path_factory.mktemp("fastspeech2"))
 
 
 @pytest.fixture(params=["speecht5", "bark"])
@@ -161,6 +167,60 @@ def test_a_model_without_a_vocoder(speecht5: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(speecht5, tmp_path / "copy")
     shutil.rmtree(folder / "vocoder")
     with pytest.raises(LoadError, match="a vocoder makes sounds. Save a SpeechT5HifiGan into"):
+        Pipeline.from_pretrained(folder)
+
+
+def test_phonemes_sound_as_those_of_the_library(fastspeech2: Path, tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained(fastspeech2)
+    values = ["HH AH0 L OW1", "T AA K IY , B AE1 D AA M L AH0 N ."]
+    found = pipe(values, seed=0, speaker=1)
+    model = FastSpeech2ConformerWithHifiGan.from_pretrained(fastspeech2).eval()
+    words = json.loads((fastspeech2 / "vocab.json").read_text("utf-8"))
+    for value, sound in zip(values, found, strict=True):
+        ids = torch.tensor([[words[w] for w in [*value.split(), "<sos/eos>"]]])
+        with torch.no_grad():
+            expected = model(ids, speaker_ids=torch.tensor([[1]])).waveform[0]
+        np.testing.assert_allclose(sound.samples[0], expected.numpy().clip(-1, 1), atol=1e-5)
+        assert sound.sampling_rate == 8000 and np.abs(sound.samples).max() > 1e-3
+        # Nothing of it is drawn.
+        assert np.array_equal(pipe(value, seed=9, speaker=1).samples, sound.samples)
+    assert found[0].samples.shape[1] < found[1].samples.shape[1]
+    assert not np.allclose(pipe(values[0]).samples, found[0].samples, atol=1e-4)
+    pipe.save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "vocab.json").read_bytes() == (
+        fastspeech2 / "vocab.json"
+    ).read_bytes()
+    again = Pipeline.from_pretrained(tmp_path / "saved")(values[0], speaker=1)
+    assert np.array_equal(again.samples, found[0].samples)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ("hello", ValueError, "no phoneme of this model.*not words"),
+        ("HH <unk>", ValueError, "no phoneme of this model"),
+        (" ", ValueError, "no phonemes"),
+        (None, ValueError, "'phonemes' is missing"),
+        ({"text": "hello"}, ValueError, "'text' is none of them"),
+        (7, TypeError, "as a text"),
+    ],
+)
+def test_bad_phonemes(
+    fastspeech2: Path, value: object, error: type[Exception], message: str
+) -> None:
+    pipe = Pipeline.from_pretrained(fastspeech2)
+    with pytest.raises(error, match=message):
+        pipe(value)
+
+
+def test_a_vocabulary_of_phonemes_that_is_none(fastspeech2: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(fastspeech2, tmp_path / "copy"))
+    for content, message in (('{"AA": 0}', "lacks '<sos/eos>'"), ("[]", "names no phonemes")):
+        (folder / "vocab.json").write_text(content, "utf-8")
+        with pytest.raises(LoadError, match=message):
+            Pipeline.from_pretrained(folder)
+    (folder / "vocab.json").unlink()
+    with pytest.raises(LoadError, match="vocab.json"):
         Pipeline.from_pretrained(folder)
 
 

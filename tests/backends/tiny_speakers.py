@@ -14,6 +14,10 @@ from transformers import (
     BarkProcessor,
     BertTokenizer,
     EncodecConfig,
+    FastSpeech2ConformerConfig,
+    FastSpeech2ConformerHifiGanConfig,
+    FastSpeech2ConformerWithHifiGan,
+    FastSpeech2ConformerWithHifiGanConfig,
     GenerationConfig,
     SpeechT5Config,
     SpeechT5FeatureExtractor,
@@ -29,7 +33,9 @@ from transformers.models.bark.generation_configuration_bark import (
     BarkSemanticGenerationConfig,
 )
 
-__all__ = ["bark", "speecht5"]
+__all__ = ["PHONEMES", "bark", "fastspeech2", "speecht5"]
+
+PHONEMES = "AA AE1 AH0 B D HH IY K L M N OW1 R S T . ,".split()
 
 _MEANINGS, _CODES = 20, 16
 """Codes of meaning, and of sound in each codebook."""
@@ -161,4 +167,46 @@ def bark(folder: Path) -> Path:
         np.save(folder / f"calm_{name}.npy", draw.integers(0, count, shape))
     listed = {"repo_or_path": str(folder), "calm": paths}
     (folder / "speaker_embeddings_path.json").write_text(json.dumps(listed), "utf-8")
+    return folder
+
+
+def fastspeech2(folder: Path) -> Path:
+    """FastSpeech2Conformer and its vocoder of 8 kHz, and the vocabulary of its tokenizer."""
+    words = ["<blank>", "<unk>", *PHONEMES, "<sos/eos>"]
+    (folder / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(words)}), "utf-8")
+    config = FastSpeech2ConformerConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_mel_bins=8,
+        encoder_layers=1,
+        encoder_linear_units=24,
+        decoder_layers=1,
+        decoder_linear_units=24,
+        speech_decoder_postnet_layers=2,
+        speech_decoder_postnet_units=8,
+        duration_predictor_channels=8,
+        energy_predictor_channels=8,
+        pitch_predictor_layers=2,
+        pitch_predictor_channels=8,
+        num_speakers=2,
+    )
+    vocoder = FastSpeech2ConformerHifiGanConfig(
+        model_in_dim=8,
+        sampling_rate=8000,
+        upsample_initial_channel=16,
+        upsample_rates=[4, 4],
+        upsample_kernel_sizes=[8, 8],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3]],
+        initializer_range=0.3,
+    )
+    both = FastSpeech2ConformerWithHifiGanConfig(
+        model_config=config.to_dict(), vocoder_config=vocoder.to_dict()
+    )
+    torch.manual_seed(0)
+    model = _louder(FastSpeech2ConformerWithHifiGan(both))
+    # Each phoneme lasts two or three frames, exp(1.2) of them less one.
+    model.model.duration_predictor.linear.weight.data *= 0.001
+    model.model.duration_predictor.linear.bias.data.fill_(1.2)
+    model.save_pretrained(folder)
     return folder

@@ -15,6 +15,7 @@ from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.beginnings import spoken_beginnings
 from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
 from mmgen.backends.from_transformers.decoders import text_part
+from mmgen.backends.from_transformers.phonemes import Phonemes
 from mmgen.backends.from_transformers.pictures import Pictures
 from mmgen.backends.from_transformers.placed import load_placed
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
@@ -24,7 +25,7 @@ from mmgen.backends.from_transformers.targets import Targets
 from mmgen.backends.from_transformers.text_model import TextModel
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
 from mmgen.backends.from_transformers.tokenizers import first_line, load_tokenizer
-from mmgen.backends.from_transformers.voices import VOICES, speaker
+from mmgen.backends.from_transformers.voices import VOICES
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnySound
@@ -127,16 +128,14 @@ def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(sound | text) of a speech or music model."""
     voice = VOICES[found.architecture]
     model = _model(found.architecture, found, place, dtype)
-    reader = _reader(found, place)
+    reader = Phonemes(_files(found, place, voice.files)) if voice.files else _reader(found, place)
     vocoder = None if voice.vocoder is None else _vocoder(*voice.vocoder, found, place, dtype)
     codec = AnySound(voice.rate(model, vocoder))
-    parts = ("text", *voice.needed)
-    size = getattr(model.config, "speaker_embedding_dim", None)
     encoder = AsGiven(
-        parts,
-        required=parts,
+        voice.parts,
+        required=voice.parts,
         tokenizers=() if voice.counts is None else (voice.counts(model, reader),),
-        readers={"speaker": partial(speaker, size=size)},
+        readers=voice.reads(model, reader),
     )
 
     def save(folder: Path) -> None:
@@ -256,6 +255,18 @@ def _reader(found: Recognised, place: Place, kind: str = "AutoProcessor") -> Any
             f"Could not load what reads {' and '.join(found.y)} for {found.source} ({kind}): "
             f"{first_line(error)} Get its processor or tokenizer files, too."
         ) from None
+
+
+def _files(found: Recognised, place: Place, names: Sequence[str]) -> dict[str, bytes]:
+    """Some small files of a checkpoint, those that there are."""
+    from transformers.utils import cached_file
+
+    missing = {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }
+    paths = {n: cached_file(found.source, n, **_where(found, place), **missing) for n in names}
+    return {name: Path(path).read_bytes() for name, path in paths.items() if path is not None}
 
 
 def _loaded(

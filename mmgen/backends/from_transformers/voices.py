@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,9 @@ class Voice:
         options: (model, reader) to what a call takes.
         rate: (model, vocoder) to samples per second, in Hz.
         counts: (model, reader) to what tells the length of a text, where there is a longest one.
-        needed: Parts of a condition beside the text that none may lack.
+        parts: Those of a condition, none of which it may lack.
+        reads: (model, reader) to what reads the parts that are no text.
+        files: Names of the files that phonemes are read by, where no class of transformers does.
         vocoder: Name of the class that makes a sound of its spectrogram, and the checkpoint of it
             that is taken if there is none beside the weights.
     """
@@ -76,7 +79,9 @@ class Voice:
     options: Callable[[nn.Module, Any], tuple[Option, ...]]
     rate: Callable[[nn.Module, nn.Module | None], int] = lambda model, _: model.config.sampling_rate
     counts: Callable[[nn.Module, Any], Counted] | None = None
-    needed: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ("text",)
+    reads: Callable[[nn.Module, Any], Mapping[str, Callable[[Any], Any]]] = lambda *_: {}
+    files: tuple[str, ...] = ()
     vocoder: tuple[str, str] | None = None
 
 
@@ -112,11 +117,12 @@ def speaker(value: Any, *, size: int) -> Tensor:
 
 # VITS, MMS ----------------------------------------------------------------------------------------
 
+_SPEAKER = Option("speaker", None, "Number of the voice.", minimum=0, optional=True, kind=int)
 _VITS = (
     Option("speaking_rate", 1.0, "How fast is spoken.", minimum=0.1, maximum=10.0),
     Option("noise_scale", 0.667, "How much the voice varies.", minimum=0.0, maximum=10.0),
     Option("noise_scale_duration", 0.8, "How much the rhythm varies.", minimum=0.0, maximum=10.0),
-    Option("speaker", None, "Number of the voice.", minimum=0, optional=True, kind=int),
+    _SPEAKER,
 )
 
 
@@ -239,6 +245,29 @@ def _speecht5_counts(model: nn.Module, reader: Any) -> Counted:
     return Counted(reader.tokenizer, model.config.max_text_positions)
 
 
+def _speecht5_reads(model: nn.Module, reader: Any) -> Mapping[str, Callable[[Any], Any]]:
+    return {"speaker": partial(speaker, size=model.config.speaker_embedding_dim)}
+
+
+# FastSpeech2Conformer -----------------------------------------------------------------------------
+
+
+def _fastspeech2_options(model: nn.Module, reader: Any) -> tuple[Option, ...]:
+    count = model.config.model_config.num_speakers
+    several = count is not None and count > 1
+    return (replace(_SPEAKER, default=0, maximum=count - 1),) if several else ()
+
+
+def _fastspeech2(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
+    ids, number = values["phonemes"].to(parts.device), options.get("speaker")
+    voice = None if number is None else torch.tensor([[number]], device=parts.device)
+    return parts.model(ids, speaker_ids=voice, return_dict=True).waveform[0, :, None]
+
+
+def _fastspeech2_rate(model: nn.Module, vocoder: nn.Module | None) -> int:
+    return model.config.vocoder_config.sampling_rate
+
+
 VOICES: Mapping[str, Voice] = {
     "VitsModel": Voice(_vits, _vits_options),
     "MusicgenForConditionalGeneration": Voice(_musicgen, lambda model, reader: _MUSICGEN),
@@ -248,8 +277,17 @@ VOICES: Mapping[str, Voice] = {
         lambda model, reader: _SPEECHT5,
         lambda model, vocoder: vocoder.config.sampling_rate,
         _speecht5_counts,
-        needed=("speaker",),
+        parts=("text", "speaker"),
+        reads=_speecht5_reads,
         vocoder=("SpeechT5HifiGan", "microsoft/speecht5_hifigan"),
+    ),
+    "FastSpeech2ConformerWithHifiGan": Voice(
+        _fastspeech2,
+        _fastspeech2_options,
+        _fastspeech2_rate,
+        parts=("phonemes",),
+        reads=lambda model, reader: {"phonemes": reader.ids},
+        files=("vocab.json", "tokenizer_config.json", "special_tokens_map.json"),
     ),
 }
 """Those that are loaded, by the name of their class."""

@@ -38,7 +38,12 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
         "VisionEncoderDecoderModel",
         "BlipForConditionalGeneration",
     ),
-    ("transformers", "text-to-speech"): ("VitsModel", "SpeechT5ForTextToSpeech", "BarkModel"),
+    ("transformers", "text-to-speech"): (
+        "VitsModel",
+        "SpeechT5ForTextToSpeech",
+        "BarkModel",
+        "FastSpeech2ConformerWithHifiGan",
+    ),
     ("transformers", "text-to-audio"): ("MusicgenForConditionalGeneration",),
 }
 """Of tasks whose classes are loaded one by one: those that are. Of others all are."""
