@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmgen.backends.completeness import check_indices, how_to_complete
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_ctranslate2 import load as from_ctranslate2
 from mmgen.backends.from_diffusers.loading import load as from_diffusers
 from mmgen.backends.from_transformers.loading import load as from_transformers
 from mmgen.backends.placement import settle, spread_of
 from mmgen.backends.recognition import Recognised, recognise
+from mmgen.backends.recognition.reach import out_of_reach
 from mmgen.backends.recognition.verbs import ARCHITECTURES, LOADED, verbs_of
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 
@@ -59,9 +61,10 @@ def load(
             "opened. Ask whoever made it for safetensors, or convert it where you trust it: "
             f"{found.library} loads it and save_pretrained writes safetensors."
         )
+    place = _within_reach(place, found)
     if engine is None:
         place.placement.check(found.library)
-        loaded = _LOADERS[found.library](found, place, dtype)
+        loaded = _loaded(found, place, dtype)
         return _placed(loaded, dtype) if place.placement.given else loaded
     if engine != "ctranslate2":
         raise UnknownNameError(f"No engine {engine!r}. There is: 'ctranslate2'.")
@@ -83,6 +86,28 @@ def _refusal(found: Recognised) -> str:
         f"{found.distribution}. Such checkpoints are recognised, but not loaded yet; these are: "
         f"{which}."
     )
+
+
+def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """The parts by the library's loader, which does not say that a download was interrupted."""
+    check_indices(found, place)
+    try:
+        return _LOADERS[found.library](found, place, dtype)
+    except LoadError as error:
+        advice = how_to_complete(found, place)
+        if advice is None:
+            raise
+        raise LoadError(f"{error} {advice}") from None
+
+
+def _within_reach(place: Place, found: Recognised) -> Place:
+    """The same, or the cache alone where the Hub is not to be had, which is asked file by file."""
+    from huggingface_hub import constants
+
+    cached_only = place.local_files_only or constants.HF_HUB_OFFLINE
+    if found.revision is None or cached_only or not out_of_reach():
+        return place
+    return replace(place, local_files_only=True)
 
 
 def _placed(loaded: Foreign, dtype: torch.dtype) -> Foreign:

@@ -74,11 +74,16 @@ def show(
             "checkpoint of diffusers or transformers."
         ),
     ],
+    revision: Annotated[
+        str | None, typer.Option(help="Commit, tag or branch of a Hub id; its main branch if not.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a pipeline's card and its sampling options, or what a checkpoint of others is."""
     with spinner("Reading what it is"):
-        other = find_foreign(name)
+        other = find_foreign(name, revision=revision)
+    if revision is not None and (other is None or other.revision is None):
+        raise typer.BadParameter(f"{name} is no Hub id, which alone has revisions.")
     if other is not None:
         show_foreign(other, as_json=as_json)
         return

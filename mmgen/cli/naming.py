@@ -78,7 +78,7 @@ def find_named(name: str) -> Named:
     )
 
 
-def find_foreign(name: str) -> Recognised | None:
+def find_foreign(name: str, *, revision: str | None = None) -> Recognised | None:
     """The checkpoint of another library that this name means; None if it is not the form of one.
 
     Raises:
@@ -87,4 +87,4 @@ def find_foreign(name: str) -> Recognised | None:
     """
     from mmgen.backends.recognition import is_foreign, recognise
 
-    return recognise(name) if is_foreign(name) else None
+    return recognise(name, revision=revision) if is_foreign(name) else None

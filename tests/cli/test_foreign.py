@@ -56,6 +56,27 @@ def test_show_of_what_is_no_checkpoint(command: Command, tmp_path: Path) -> None
     assert command("show", os.fspath(tmp_path / "nowhere")).code == 1
 
 
+def test_show_of_a_revision(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for commit, tag, kind in (("1" * 40, "main", "MarianMTModel"), ("2" * 40, "v1", "VitsModel")):
+        root = tmp_path / "models--org--name"
+        for part in ("refs", f"snapshots/{commit}"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+        (root / "refs" / tag).write_text(commit)
+        content = json.dumps({"architectures": [kind], "model_type": kind[:-5].lower()})
+        (root / "snapshots" / commit / "config.json").write_text(content)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    shown = command("show", "org/name", "--json").json
+    assert (shown["architecture"], shown["revision"]) == ("MarianMTModel", "1" * 40)
+    shown = command("show", "org/name", "--revision", "v1", "--json").json
+    assert (shown["architecture"], shown["revision"]) == ("VitsModel", "2" * 40)
+    done = command("show", "org/name", "--revision", "v2")
+    assert done.code == 1 and "no configuration of org/name in the cache" in done.err
+    done = command("show", "text-to-image", "--revision", "v1")
+    assert done.code == 2 and "is no Hub id" in done.err
+
+
 def test_a_pipeline_of_ours_is_never_taken_for_one_of_others(command: Command, saved: Path) -> None:
     other = saved / "config.json"
     other.write_text('{"model_type": "gpt2"}')

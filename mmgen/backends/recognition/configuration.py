@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmgen.backends.recognition.reach import out_of_reach
 from mmgen.core.errors import LoadError, UnknownNameError
 
 __all__ = ["MAX_BYTES", "Configuration", "from_folder", "from_hub", "holds_configuration"]
@@ -96,7 +97,7 @@ def from_hub(
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     cached_only = local_files_only or constants.HF_HUB_OFFLINE
-    unreachable = False
+    unreachable = not cached_only and not _kept(name, revision, **place) and out_of_reach()
     for file, library in ((_PIPELINE, "diffusers"), (_MODEL, "transformers")):
         try:
             found = hf_hub_download(
@@ -118,6 +119,20 @@ def from_hub(
             # The cache names the folder of a snapshot by its commit.
             return Configuration(_read(path), library, name, None, path.parent.name)
     raise _not_there(name, unreachable=unreachable, cached_only=cached_only)
+
+
+def _kept(name: str, revision: str | None, **place: Any) -> bool:
+    """Whether one of the files is in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    where = {"revision": revision, "cache_dir": place.get("cache_dir")}
+    try:
+        found = [try_to_load_from_cache(name, file, **where) for file in (_PIPELINE, _MODEL)]
+    except HFValidationError:
+        # Refused where it is asked for.
+        return True
+    return any(isinstance(path, str) for path in found)
 
 
 def _not_there(name: str, *, unreachable: bool, cached_only: bool) -> LoadError:

@@ -1,0 +1,106 @@
+"""What is missing of a checkpoint whose download was interrupted, and how to get it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmgen.backends.foreign import Place
+from mmgen.backends.recognition import Recognised
+from mmgen.core.errors import LoadError
+
+__all__ = ["check_indices", "how_to_complete"]
+
+_INDICES = ("*.safetensors.index.json", "*/*.safetensors.index.json")
+_MOST_BYTES = 64 * 2**20
+
+
+def check_indices(found: Recognised, place: Place) -> None:
+    """Refuse a checkpoint whose weights are in several files if what names them is broken.
+
+    Raises:
+        LoadError: If an index is no index.
+    """
+    kept = _kept(found, place)
+    folder = Path(found.source) if kept is None else kept[1]
+    for index in _indices(folder):
+        if not _shards(index):
+            raise LoadError(f"{index} does not name the files of weights. Get it again.")
+
+
+def how_to_complete(found: Recognised, place: Place) -> str | None:
+    """What lacks of the files of a checkpoint, and what to do; None if nothing is seen to lack.
+
+    Args:
+        found: What was recognised.
+        place: Where it is.
+    """
+    folder = Path(found.source)
+    if folder.is_dir():
+        names = sorted(_missing(folder))
+        if not names:
+            return None
+        return f"{_listed(names)} missing in {folder}. Get the checkpoint again, all of it."
+    kept = _kept(found, place)
+    if kept is None:
+        return None
+    root, snapshot = kept
+    names = sorted(_missing(snapshot))
+    begun = [blob for blob in (root / "blobs").glob("*.incomplete") if blob.is_file()]
+    if not names and not begun:
+        return None
+    lacking = [f"{_listed(names)} missing"] if names else []
+    if begun:
+        size = sum(blob.stat().st_size for blob in begun) / 1e6
+        lacking.append(f"a download was interrupted after {size:.1f} MB")
+    revision = f" --revision {place.revision}" if place.revision else ""
+    where = "" if place.cache_dir is None else f" --cache-dir {os.fspath(place.cache_dir)}"
+    return (
+        f"In the cache of the Hub {' and '.join(lacking)}. Get the rest while there is a network, "
+        f"without HF_HUB_OFFLINE and local_files_only: hf download {found.source}{revision}{where}"
+    )
+
+
+def _kept(found: Recognised, place: Place) -> tuple[Path, Path] | None:
+    """Where the cache keeps a repository, and the files of the revision."""
+    from huggingface_hub import constants
+
+    cache = Path(place.cache_dir or constants.HF_HUB_CACHE)
+    root = cache / f"models--{found.source.replace('/', '--')}"
+    snapshot = root / "snapshots" / (found.revision or "")
+    return (root, snapshot) if found.revision and snapshot.is_dir() else None
+
+
+def _missing(folder: Path) -> Iterator[str]:
+    """Files that an index names and that are not there, and links to nothing."""
+    for index in _indices(folder):
+        for name in _shards(index):
+            if not (index.parent / name).is_file():
+                yield str((index.parent / name).relative_to(folder))
+    for entry in (*folder.glob("*"), *folder.glob("*/*")):
+        if entry.is_symlink() and not entry.exists():
+            yield str(entry.relative_to(folder))
+
+
+def _indices(folder: Path) -> Iterator[Path]:
+    return (index for pattern in _INDICES for index in folder.glob(pattern) if index.is_file())
+
+
+def _shards(index: Path) -> set[str]:
+    """The plain names of files in an index; none if it is no index."""
+    if index.stat().st_size > _MOST_BYTES:
+        return set()
+    try:
+        content = json.loads(index.read_text("utf-8"))
+        names = set(content["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
+        return set()
+    return {name for name in names if isinstance(name, str) and Path(name).name == name}
+
+
+def _listed(names: list[str]) -> str:
+    named = list(dict.fromkeys(names))
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return f"{', '.join(named[:3])}{more} {'is' if len(named) == 1 else 'are'}"
