@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmgen import hub
 from mmgen.backends.foreign import Foreign, Place
@@ -29,6 +29,7 @@ from mmgen.core.parted import Parted
 from mmgen.distribution import MAX_SAMPLES, Distribution, Seen
 from mmgen.given import complete, measure, require_one
 from mmgen.guidance.posterior import Posterior
+from mmgen.learner import Learner
 from mmgen.parted import PartedDistribution
 
 __all__ = ["COMPOSED", "MAX_SAMPLES", "Distribution", "Pipeline"]
@@ -37,7 +38,7 @@ COMPOSED = "compose"
 """What a saved pipeline that was put together by `Pipeline.compose` calls its recipe."""
 
 
-class Pipeline:
+class Pipeline(Learner):
     """P(X | Y) between values that people hold.
 
     Args:
@@ -67,38 +68,17 @@ class Pipeline:
         card: Card | None = None,
         foreign: Foreign | None = None,
     ) -> None:
-        model.spec.require(codec.spec, by="The model", giver="the codec")
-        model.condition.require(encoder.spec, by="The model", giver="the encoder")
-        self.parts = nn.ModuleDict({"encoder": encoder, "model": model, "codec": codec}).eval()
-        self.condition_dropout = condition_dropout
+        super().__init__(
+            encoder=encoder, model=model, codec=codec, condition_dropout=condition_dropout
+        )
         self.recipe, self.choices, self.card = recipe, dict(choices or {}), card
         self.foreign = foreign
         self.origin: str | None = None
 
     @property
-    def encoder(self) -> Encoder:
-        """Y to c."""
-        return self.parts["encoder"]
-
-    @property
-    def model(self) -> Model:
-        """c to P(Z | c)."""
-        return self.parts["model"]
-
-    @property
-    def codec(self) -> Codec:
-        """Z to X and back."""
-        return self.parts["codec"]
-
-    @property
     def can_be_saved(self) -> bool:
         """Whether `save_pretrained` knows how it would be built again."""
         return self.foreign is not None or self.recipe is not None
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.model.parameters()).device
 
     @property
     def adapters(self) -> Any:
@@ -271,70 +251,6 @@ class Pipeline:
         """The values of codes (B, *code); arguments and errors as those of `encode`."""
         return decode(self, code, y, **options)
 
-    # Training -----------------------------------------------------------------------------------
-
-    def prepare(self, pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
-        """Pairs (y, x) to tensors on the CPU, for `loss`."""
-        return {
-            "y": self.encoder.prepare([y for y, _ in pairs]),
-            "x": self.codec.prepare([x for _, x in pairs]),
-        }
-
-    @property
-    def needs_statistics(self) -> bool:
-        """Whether the encoder or the codec lacks vocabularies or statistics."""
-        return not (self.encoder.fitted and self.codec.fitted)
-
-    def fit_statistics(self, pairs: Sequence[tuple[Any, Any]]) -> None:
-        """Take from pairs (y, x) the vocabularies and statistics that are not there yet.
-
-        What is there stays: a model that was trained with a vocabulary knows no other. It only
-        takes note of what it learns now, such as words of the same subwords.
-        """
-        if self.encoder.fitted:
-            self.encoder.extend([y for y, _ in pairs])
-        else:
-            self.encoder.fit([y for y, _ in pairs])
-        if not self.codec.fitted:
-            self.codec.fit([x for _, x in pairs])
-
-    @property
-    def phases(self) -> tuple[str, ...]:
-        """What training alternates between: the phases of the model."""
-        return self.model.phases
-
-    def phase_parameters(self, phase: str) -> Iterable[nn.Parameter]:
-        """The parameters of the model that a step of this phase changes."""
-        return self.model.phase_parameters(phase)
-
-    def loss(
-        self,
-        tensors: Mapping[str, Any],
-        *,
-        generator: torch.Generator | None = None,
-        condition_dropout: float | None = None,
-        phase: str | None = None,
-    ) -> Tensor:
-        """Training loss of each pair (B,).
-
-        Args:
-            tensors: What `prepare` gave, on the pipeline's device.
-            generator: For every draw.
-            condition_dropout: In place of the pipeline's own; 0 for validation.
-            phase: Which of the model's phases, if it has some; the first of them if None.
-
-        Raises:
-            SpecError: If its weights are spread over several places, or quantised.
-        """
-        self._require_movable("train it")
-        rate = self.condition_dropout if condition_dropout is None else condition_dropout
-        y = self.encoder.drop(tensors["y"], rate=rate, generator=generator)
-        # In half precision a sixth of the tokens of an image were others than it has elsewhere.
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            latent = self.codec.encode(tensors["x"], generator=generator)
-        turn = {} if phase is None else {"phase": phase}
-        return self.model.loss(latent, self.encoder.encode(y), generator=generator, **turn)
-
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Pipeline:
@@ -343,14 +259,14 @@ class Pipeline:
         Raises:
             SpecError: If its weights are spread over several places, or quantised.
         """
-        self._require_movable("move it")
+        self.require_movable("move it")
         self.parts.to(device)
         if dtype is not None:
             for parameter in self.parts.parameters():
                 parameter.data = parameter.data.to(dtype)
         return self
 
-    def _require_movable(self, what: str) -> None:
+    def require_movable(self, what: str) -> None:
         if self.foreign is not None and self.foreign.fixed:
             raise SpecError(
                 f"This pipeline stays where it was loaded: {self.foreign.fixed}. To {what}, load "

@@ -24,6 +24,7 @@ ROWS = {
     "distribution": 4,
     "given": 4,
     "hub": 4,
+    "learner": 4,
     "parted": 4,
     "pipeline": 4,
     "inference": 5,
