@@ -26,6 +26,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.conditional import LogProb, Progress
 from mmgen.core.options import Option, resolve_options
 from mmgen.core.rng import derive_seeds, expand_seeds
+from mmgen.distribution import Seen
 
 __all__ = ["Chain", "ChainDistribution", "Stage"]
 
@@ -131,6 +132,7 @@ class Chain:
         num_samples: int | None = None,
         seed: int | Sequence[int] | None = None,
         progress: Progress | None = None,
+        preview: Seen | None = None,
         **options: Any,
     ) -> Any:
         """Sample: one value for one condition, a list for a list.
@@ -139,14 +141,16 @@ class Chain:
             y: A condition, a list of them, or None for none.
             num_samples: If given, a list of so many for each condition.
             seed: s for s, s + 1, ... over all samples, conditions outermost; or a list of one each.
-            progress: Called with (steps done, steps in all).
+            progress: Called with (steps done, steps in all). What it raises ends the sampling.
+            preview: As that of a pipeline; only the last stage has guesses.
             options: Those that `options()` lists.
 
         Returns:
             As that of a pipeline.
         """
         count = 1 if num_samples is None else num_samples
-        samples = self.given(y, **options).sample(count, seed=seed, progress=progress)
+        told = {"seed": seed, "progress": progress, "preview": preview}
+        samples = self.given(y, **options).sample(count, **told)
         if num_samples is not None:
             return samples
         return samples[0] if not isinstance(y, (list, tuple)) else [s[0] for s in samples]
@@ -184,6 +188,7 @@ class ChainDistribution:
         *,
         seed: int | Sequence[int] | None = None,
         progress: Progress | None = None,
+        preview: Seen | None = None,
     ) -> list[Any]:
         """A list of values for one condition, a list of such lists for several.
 
@@ -196,7 +201,7 @@ class ChainDistribution:
         if isinstance(num_samples, bool) or not isinstance(num_samples, int):
             raise TypeError(f"num_samples is an integer, got {num_samples!r}.")
         seeds = expand_seeds(seed, max(num_samples, 0) * self.batch)
-        values, _ = self._draw(num_samples, seeds, self.then, progress)
+        values, _ = self._draw(num_samples, seeds, self.then, progress, preview)
         rows = [values[b * num_samples : (b + 1) * num_samples] for b in range(self.batch)]
         return rows[0] if self.single else rows
 
@@ -222,7 +227,7 @@ class ChainDistribution:
             )
         draws = self.num_draws
         seeds = [s for own in expand_seeds(seed, self.batch) for s in derive_seeds(own, draws)]
-        between, stage_seeds = self._draw(draws, seeds, self.then[:-1], None)
+        between, stage_seeds = self._draw(draws, seeds, self.then[:-1])
         last, options = self.then[-1]
         parts = []
         for start in range(0, len(between), ROWS):
@@ -244,7 +249,8 @@ class ChainDistribution:
         num_samples: int,
         seeds: Sequence[int],
         then: Sequence[tuple[Stage, dict[str, Any]]],
-        progress: Progress | None,
+        progress: Progress | None = None,
+        preview: Seen | None = None,
     ) -> tuple[list[Any], list[list[int]]]:
         """Samples through the first and `then`, conditions outermost, and the stages' seeds."""
         stage_seeds = [derive_seeds(s, 1 + len(self.then)) for s in seeds]
@@ -252,12 +258,19 @@ class ChainDistribution:
         chunks = range(0, len(seeds), ROWS)
         count = 1 + len(then) * len(chunks)
 
-        def part(i: int) -> Progress | None:
-            if progress is None:
-                return None
-            return lambda done, total: progress(i * total + done, count * total)
+        def told(i: int, *, last: bool) -> dict[str, Any]:
+            """What the i-th of all the samplings reports to."""
+            own: dict[str, Any] = {}
+            if progress is not None:
+                own["progress"] = lambda done, total: progress(i * total + done, count * total)
+            if preview is not None:
+                own["preview"] = lambda done, total, guess: preview(
+                    i * total + done, count * total, guess if last else None
+                )
+            return own
 
-        rows = self.first.sample(num_samples, seed=[s[0] for s in stage_seeds], progress=part(0))
+        first = [s[0] for s in stage_seeds]
+        rows = self.first.sample(num_samples, seed=first, **told(0, last=not then))
         values = rows if self.single else [v for row in rows for v in row]
         for i, (stage, options) in enumerate(then, 1):
             drawn = []
@@ -265,8 +278,8 @@ class ChainDistribution:
                 some = slice(start, start + ROWS)
                 given = stage.given(values[some], **options)
                 own = [s[i] for s in stage_seeds[some]]
-                report = part(1 + (i - 1) * len(chunks) + j)
-                drawn += [row[0] for row in given.sample(1, seed=own, progress=report)]
+                report = told(1 + (i - 1) * len(chunks) + j, last=i == len(then))
+                drawn += [row[0] for row in given.sample(1, seed=own, **report)]
             values = drawn
         return values, stage_seeds
 

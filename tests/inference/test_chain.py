@@ -135,6 +135,13 @@ def test_progress_never_goes_back(chain: Chain) -> None:
     assert len(shares) == 3
 
 
+def test_each_stage_is_shown(chain: Chain) -> None:
+    seen: list[tuple[int, int, Any]] = []
+    value = chain(Y, seed=0, preview=lambda *told: seen.append(told))
+    assert np.array_equal(value, chain(Y, seed=0))
+    assert [s[:2] for s in seen] == [(1, 2), (2, 2)]
+
+
 def test_a_chain_is_classified_by(chain: Chain) -> None:
     ys = [2 * Y, -2 * Y]
     x = chain(ys[1], seed=0)
