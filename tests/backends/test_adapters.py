@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from mmgen import Pipeline
 from mmgen.core.errors import LoadError, MissingDependency, SpecError, UnknownNameError
+from mmgen.core.rng import Generators
 
 peft = pytest.importorskip("peft")
 
@@ -187,6 +188,36 @@ def test_weights_that_find_no_layer_are_told(
     save_file({**weights, **more}, tmp_path / "more.safetensors")
     with pytest.warns(UserWarning, match="2 of the .* weights of more.safetensors found no layer"):
         pipe.adapters.load(tmp_path / "more.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("name", ["sdxl", "sd3", "flux", "wan"])
+def test_networks_of_other_kinds_take_them(
+    name: str, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    library = diffusers.DiffusionPipeline.from_pretrained(checkpoints(name))
+    part = "unet" if name == "sdxl" else "transformer"
+    network = getattr(library, part)
+    network.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"]), "made")
+    state = peft.get_peft_model_state_dict(network, adapter_name="made")
+    weights = {k: torch.randn(v.shape) for k, v in state.items()}
+    type(library).save_lora_weights(tmp_path, **{f"{part}_lora_layers": weights})
+
+    pipe = Pipeline.from_pretrained(checkpoints(name))
+    size = {"height": 16, "width": 16, **({"num_frames": 5} if name == "wan" else {})}
+
+    def drawn() -> torch.Tensor:
+        conditional = pipe.given(TEXT, **size, **STEPS).conditional
+        return conditional.sample(1, Generators.from_seed(3, num_samples=1, batch=1)).z
+
+    before = drawn()
+    pipe.adapters.load(tmp_path, name="a")
+    beside = drawn()
+    assert (beside - before).abs().max() > 1e-3
+    pipe.adapters.fuse()
+    torch.testing.assert_close(drawn(), beside, rtol=1e-3, atol=1e-3)
+    pipe.adapters.unload()
+    assert torch.equal(drawn(), before)
 
 
 def test_pipelines_without_adapters(

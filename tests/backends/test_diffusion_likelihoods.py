@@ -195,6 +195,22 @@ def test_a_network_is_asked_as_the_librarys_call_asks_it(
     assert (other - found).abs().max() > 1e-4
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["sd", "sd3"])
+def test_what_is_around_a_network_in_half_precision_is_exact(
+    name: str, checkpoints: Callable[[str], Path]
+) -> None:
+    whole, half = (
+        Pipeline.from_pretrained(checkpoints(name), dtype=dtype).given("A Red cat").conditional
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    z = torch.randn(1, *whole.spec.shape, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0.001])
+    error = (half.unguided(z, t, half.c) - whole.unguided(z, t, whole.c)).abs().max()
+    # Rounded to half precision, z alone would be off by more.
+    assert 0 < error < 0.3 * (z.bfloat16().float() - z).abs().max()
+
+
 @pytest.mark.parametrize("name", ["sdxl", "pixart"])
 def test_more_checkpoints_are_scored_and_measured(
     name: str, checkpoints: Callable[[str], Path]

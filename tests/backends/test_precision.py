@@ -16,6 +16,9 @@ from mmgen import Pipeline
 from mmgen.backends.from_diffusers.precision import run
 from mmgen.core.latent import Latent
 
+# diffusers makes arrays of tensors.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 TEXT = "A Red cat"
 NOTE = r"vae.decode gave NaN or infinity in float16. It is run again in float32"
 
@@ -107,6 +110,21 @@ def test_samples_in_half_precision_are_whole(name: str, overflowing: Callable[[s
     assert found.std() > 1
     assert all(p.dtype == torch.float16 for p in pipe.model.pipeline.vae.parameters())
     assert "decode" not in vars(pipe.model.pipeline.vae)
+
+
+@pytest.mark.filterwarnings("ignore:.upcast_vae. is deprecated:FutureWarning")
+def test_what_the_library_decodes_in_float32_is_not_tried_in_half(
+    overflowing: Callable[[str], Path],
+) -> None:
+    folder = overflowing("sdxl")
+    options = {"num_inference_steps": 2, "guidance_scale": 2.0}
+    found = Pipeline.from_pretrained(folder, dtype=torch.float16)(TEXT, seed=3, **options)
+    library = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float16)
+    library.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(3)
+    expected = library(TEXT, generator=generator, **options).images[0]
+    assert np.abs(np.asarray(found).astype(int) - np.asarray(expected).astype(int)).max() <= 1
+    assert np.asarray(found).std() > 1
 
 
 def test_gradients_flow_through_what_is_run_again(overflowing: Callable[[str], Path]) -> None:

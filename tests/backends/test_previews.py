@@ -119,7 +119,8 @@ def test_each_step_of_a_checkpoint_is_shown(checkpoints: Callable[[str], Path]) 
     [
         ("ddpm", None, {}, True),
         ("sd3", TEXT, {"height": 16, "width": 16, "max_sequence_length": 32}, True),
-        ("sd_image", None, {"strength": 0.5}, False),
+        ("sd_image", None, {"strength": 0.5}, True),
+        ("dit", 3, {"guidance_scale": 1.0}, False),
         ("stable_audio", TEXT, {}, False),
     ],
 )
@@ -131,17 +132,19 @@ def test_steps_are_told_of_any_pipeline(
         y = {"text": TEXT, "image": np.zeros((16, 16, 3), dtype=np.uint8)}
     pipe = Pipeline.from_pretrained(checkpoints(name))
     seen: list[tuple[int, int, bool]] = []
-    kinds = []
+    guesses = []
 
     def look(done: int, total: int, guess: Callable[[], list[Any]] | None) -> None:
         seen.append((done, total, guess is not None))
         if guess is not None:
-            kinds.append(type(guess()[0]))
+            guesses.append(guess()[0])
 
     value = pipe(y, seed=0, num_inference_steps=4, preview=look, **options)
     total = 2 if name == "sd_image" else 4
     assert seen == [(i, total, guessed) for i in range(1, total + 1)]
-    assert all(kind is type(value) for kind in kinds)
+    assert all(type(found) is type(value) for found in guesses)
+    if guessed:
+        assert np.abs(_array(guesses[-1]) - _array(value)).max() <= 1
 
 
 def test_our_own_family_shows_its_steps_alike(pixels_pipe: Pipeline) -> None:
@@ -158,6 +161,23 @@ def test_our_own_family_shows_its_steps_alike(pixels_pipe: Pipeline) -> None:
     assert np.abs(seen[0][2][0] - _array(final[0])).max() > 1
     plain = pixels_pipe("a green star", **options)
     assert all((_array(a) == _array(b)).all() for a, b in zip(plain, final, strict=True))
+
+
+def test_the_rest_of_a_known_value_is_shown(pixels_pipe: Pipeline) -> None:
+    size = pixels_pipe.codec.spec.shape[-1]
+    mask = np.zeros((size, size), dtype=bool)
+    mask[: size // 2] = True
+    known = np.full((size, size, 3), 200, dtype=np.uint8)
+    seen = []
+
+    def look(done: int, total: int, guess: Callable[[], list[Any]] | None) -> None:
+        seen.append(_array(guess()[0]))
+
+    given = pixels_pipe.given("a green star", known=known, mask=mask, num_inference_steps=3)
+    final = _array(given.sample(seed=0, preview=look)[0])
+    assert len(seen) == 3
+    # What is known is put in at the end.
+    assert np.abs(seen[-1] - final)[~mask].max() <= 1 and (final[mask] == 200).all()
 
 
 def test_families_without_guesses_tell_their_steps(scenes_pipe: Pipeline) -> None:

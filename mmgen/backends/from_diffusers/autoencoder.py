@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmgen.backends.from_diffusers.precision import run
+from mmgen.backends.from_diffusers.precision import in_float32, run
 from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError
 from mmgen.modalities.image.latents import Latents
 
-__all__ = ["autoencoder_kl"]
+__all__ = ["autoencoder_kl", "decoded"]
 
 _KIND = "AutoencoderKL"
 
@@ -26,6 +26,7 @@ def autoencoder_kl(
     revision: str | None = None,
     subfolder: str | None = None,
     dtype: torch.dtype = torch.float32,
+    upcast: bool = False,
 ) -> Codec:
     """Images as the latents of an AutoencoderKL, that of Stable Diffusion and its kin.
 
@@ -39,6 +40,7 @@ def autoencoder_kl(
         revision: Commit, tag or branch, for a hub id.
         subfolder: Where in the folder or repository it is; "vae" within a whole pipeline.
         dtype: Precision of the weights, for a folder or hub id.
+        upcast: Whether to compute in float32 even where the weights are in float16.
 
     Returns:
         Codec of latents (c, S / f, S / f).
@@ -55,30 +57,42 @@ def autoencoder_kl(
         module = _load(os.fspath(module), revision=revision, subfolder=subfolder, dtype=dtype)
     elif type(module).__name__ != _KIND:
         raise LoadError(f"Expected a diffusers {_KIND}, got {type(module).__name__}.")
-    codec = Latents(_PosteriorMoments(module), size=size)
+    codec = Latents(_PosteriorMoments(module, upcast=upcast), size=size)
     mean, std = _statistics(module.config)
     codec.mean.copy_(mean)
     codec.std.copy_(std)
     return codec
 
 
+def decoded(module: nn.Module, z: Tensor) -> Tensor:
+    """Images (B, 3, H, W), about in [-1, 1], of latents z (B, c, h, w) as its models make them."""
+    mean, std = (x.to(z.device) for x in _statistics(module.config))
+    e = (z.float() * std + mean).to(next(module.parameters()).dtype)
+    return run(module, module.decode, "vae.decode", e).sample.float()
+
+
 class _PosteriorMoments(nn.Module):
     """A diffusers AutoencoderKL with the calls of mmgen.nn.autoencoder.Autoencoder."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, upcast: bool) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.upcast = module, upcast
         self.latent_channels: int = module.config.latent_channels
         self.factor = 2 ** (len(module.config.block_out_channels) - 1)
 
     def encode(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) in [-1, 1] to mean and log-variance (B, c, H / f, W / f)."""
-        posterior = run(self.module, self.module.encode, "vae.encode", x_BCHW).latent_dist
+        posterior = self._run(self.module.encode, "vae.encode", x_BCHW).latent_dist
         return posterior.mean, posterior.logvar
 
     def decode(self, z_BCHW: Tensor) -> Tensor:
         """Latents (B, c, H / f, W / f) to images (B, 3, H, W)."""
-        return run(self.module, self.module.decode, "vae.decode", z_BCHW).sample
+        return self._run(self.module.decode, "vae.decode", z_BCHW).sample
+
+    def _run(self, call: Callable[[Tensor], Any], name: str, x: Tensor) -> Any:
+        if self.upcast and x.dtype == torch.float16:
+            return in_float32(self.module, call, x)
+        return run(self.module, call, name, x)
 
 
 def _statistics(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,11 @@ class LibraryDenoiser(nn.Module, ABC):
         """What predicts."""
         return _network(self.pipeline)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the network. What is around it is in that of z_t."""
+        return next(self.network.parameters()).dtype
+
     def unpacked(self, z: Tensor, options: Mapping[str, Any]) -> Tensor:
         """What the pipeline's scheduler works on (B, ...) as latents (B, *event).
 
@@ -107,6 +112,8 @@ class _OnSchedule(LibraryDenoiser):
 
     learns_variance = False
     """Whether half of what the network gives is a variance."""
+    upcasts = False
+    """Whether its call decodes in float32 what might overflow in float16."""
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
@@ -119,10 +126,12 @@ class _OnSchedule(LibraryDenoiser):
         known = kind in ("epsilon", "sample", "v_prediction")
         if not known or not hasattr(pipeline.scheduler, "alphas_cumprod"):
             return None
-        return _square(pipeline, learns_variance=cls.learns_variance)
+        vae = getattr(pipeline, "vae", None)
+        upcast = cls.upcasts and bool(vae.config.get("force_upcast"))
+        return _square(pipeline, learns_variance=cls.learns_variance, upcast=upcast)
 
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
-        found = self._predict(z_t, self.path.step(t), c)
+        found = self._predict(z_t.to(self.dtype), self.path.step(t), c).to(z_t)
         if self.predicts == "sample":
             return found
         # Beyond the last step there is nothing but noise to the network either way.
@@ -157,6 +166,8 @@ class _Text(_OnSchedule, _Reading):
 
 class _SizedText(_OnSchedule, _Reading):
     """A UNet that is also told the size of the image, here that of all of it: SDXL."""
+
+    upcasts = True
 
     @classmethod
     def codec(cls, pipeline: Any) -> Codec | None:
@@ -217,7 +228,8 @@ class _Flow(_Reading):
     path = Straight()
 
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
-        return z_t - expand(t, z_t) * self._velocity(z_t, t, c)
+        velocity = self._velocity(z_t.to(self.dtype), t, c).to(z_t)
+        return z_t - expand(t, z_t) * velocity
 
     @abstractmethod
     def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
@@ -342,7 +354,7 @@ def _network(pipeline: Any) -> nn.Module:
     return getattr(pipeline, "unet", None) or pipeline.transformer
 
 
-def _square(pipeline: Any, *, learns_variance: bool = False) -> Codec | None:
+def _square(pipeline: Any, *, learns_variance: bool = False, upcast: bool = False) -> Codec | None:
     """Square images of the network's own size, if it gives what it takes."""
     config, vae = _network(pipeline).config, getattr(pipeline, "vae", None)
     size, channels = config.get("sample_size"), config.get("in_channels")
@@ -353,4 +365,5 @@ def _square(pipeline: Any, *, learns_variance: bool = False) -> Codec | None:
         return AnyImage(size) if channels == 3 else None
     if type(vae).__name__ != "AutoencoderKL":
         return None
-    return autoencoder_kl(vae, size=size * 2 ** (len(vae.config.block_out_channels) - 1))
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    return autoencoder_kl(vae, size=size * factor, upcast=upcast)

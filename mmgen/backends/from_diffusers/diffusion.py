@@ -62,9 +62,10 @@ class LibraryDiffusion(LibraryPipeline):
         called = super().forward(c, **options)
         asked["num_inference_steps"] = called.options["num_inference_steps"]
         own = self.family(c, **asked)
-        return CalledDiffusion(
-            **{field.name: getattr(own, field.name) for field in fields(own)}, called=called
-        )
+        shared = {field.name: getattr(own, field.name) for field in fields(own)}
+        # The family rounds z_t to the precision of its network; this one does so inside.
+        network = self.family.network
+        return CalledDiffusion(**{**shared, "denoise": network, "unguided": network}, called=called)
 
 
 @dataclass(frozen=True, kw_only=True)

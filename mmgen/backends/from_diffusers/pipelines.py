@@ -8,12 +8,14 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmgen.backends.called import CalledConditional, OnCalledStep
+from mmgen.backends.from_diffusers.autoencoder import decoded
 from mmgen.backends.from_diffusers.precision import mended
 from mmgen.backends.from_diffusers.steps import followed
 from mmgen.backends.given import GivenCondition
@@ -98,8 +100,15 @@ class LibraryPipeline(Model):
         return self._options
 
     def shown(self, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
-        """What the scheduler works on in a call to latents of the spec, if that is known."""
-        return None
+        """What the scheduler works on in a call to latents of the spec, if that is known.
+
+        It is for a UNet on the latents of images, whatever else it is told.
+        """
+        unet, vae = (getattr(self.pipeline, name, None) for name in ("unet", "vae"))
+        if self.spec.modality != "image" or unet is None or type(vae).__name__ != "AutoencoderKL":
+            return None
+        plain = unet.config.get("out_channels") == vae.config.latent_channels
+        return partial(decoded, vae) if plain else None
 
     def forward(self, c: Condition, **options: Any) -> Conditional:
         if not isinstance(c, GivenCondition):

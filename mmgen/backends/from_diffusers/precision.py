@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["mended", "run"]
+__all__ = ["in_float32", "mended", "run"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -71,21 +71,32 @@ def run(part: nn.Module, call: Callable[..., Any], name: str, /, *args: Any, **k
         "pipeline with dtype=torch.float32, or in float16's place bfloat16.",
         stacklevel=2,
     )
-    whole = {
-        f"part.{key}": value.float()
-        for key, value in (*part.named_parameters(), *part.named_buffers())
-        if value.dtype in _HALF
-    }
-    to_whole = partial(_cast, kinds=_HALF, dtype=torch.float32)
-    found = torch.func.functional_call(
-        _Call(part, call), whole, _each(args, to_whole), _each(kwargs, to_whole)
-    )
+    found = in_float32(part, call, *args, **kwargs)
     if not _finite(found):
         raise ValueError(
             f"{name} gives NaN or infinity in float32, too. Its weights may be broken, or an "
             "option (guidance_scale, say) is far from what it was made for."
         )
     return _each(found, partial(_cast, kinds=(torch.float32,), dtype=dtype))
+
+
+def in_float32(part: nn.Module, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """call(*args, **kwargs) of a part with its weights in float32, whatever they are in.
+
+    Args:
+        part: Whose weights the call uses.
+        call: One of its methods.
+        args, kwargs: What goes to the call.
+    """
+    whole = {
+        f"part.{key}": value.float()
+        for key, value in (*part.named_parameters(), *part.named_buffers())
+        if value.dtype in _HALF
+    }
+    to_whole = partial(_cast, kinds=_HALF, dtype=torch.float32)
+    return torch.func.functional_call(
+        _Call(part, call), whole, _each(args, to_whole), _each(kwargs, to_whole)
+    )
 
 
 class _Call(nn.Module):
