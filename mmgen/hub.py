@@ -46,6 +46,7 @@ __all__ = [
 _PACKAGE = "mmgen_pipelines"
 _MANIFEST = "pipeline.json"
 _RESULT = "pipeline"
+_FOREIGN = ("model_index.json", "config.json")
 _FOREIGN_CARD = "mmgen.json"
 _PARTS = ("encoder", "model", "codec")
 _WITH_ASSETS = ("encoder", "codec")
@@ -187,7 +188,7 @@ def write_foreign(folder: Path, save: Callable[[Path], None], about: Mapping[str
     """Write the checkpoint of another library, and a card beside it. All of it appears, or nothing.
 
     Args:
-        folder: Where. It is new or empty.
+        folder: Where. It is new, empty, or what this wrote before.
         save: Writes into an empty folder.
         about: What it is, for the card.
 
@@ -195,7 +196,8 @@ def write_foreign(folder: Path, save: Callable[[Path], None], about: Mapping[str
         ValueError: If `folder` exists and holds something.
         OSError: If it cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    filled = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if filled and not (folder / _FOREIGN_CARD).is_file():
         raise ValueError(f"{str(folder)!r} exists and is not empty. Name another folder.")
     with folder_beside(folder) as new:
         save(new)
@@ -206,10 +208,10 @@ def write_foreign(folder: Path, save: Callable[[Path], None], about: Mapping[str
 
 def inner_folder(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """The name, or the folder with the pipeline if it is that of a training run."""
-    inner = Path(name) / _RESULT
-    if Path(name).is_dir() and not (Path(name) / _MANIFEST).is_file() and inner.is_dir():
-        return inner
-    return name
+    folder = Path(name)
+    if any((folder / file).is_file() for file in (_MANIFEST, *_FOREIGN)):
+        return name
+    return folder / _RESULT if (folder / _RESULT).is_dir() else name
 
 
 def read_folder(folder: Path) -> Saved:

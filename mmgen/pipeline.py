@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmgen import hub
+from mmgen.adapter import Adapter, is_adapter
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.loading import load
 from mmgen.backends.recognition import is_foreign
@@ -284,6 +285,7 @@ class Pipeline(Learner):
         dtype: torch.dtype = torch.float32,
         engine: str | None = None,
         compute_type: str = "float32",
+        base: str | os.PathLike[str] | None = None,
         **place: Any,
     ) -> Pipeline:
         """Load a pipeline.
@@ -296,6 +298,8 @@ class Pipeline(Learner):
             dtype: In which precision.
             engine: "ctranslate2" to run a language or translation model of transformers in it.
             compute_type: In which precision an engine computes, such as "int8".
+            base: Of a folder that holds an adapter alone: the pipeline to change, if not the one
+                that it names.
             place: Of a checkpoint of another library: where it is (revision, cache_dir, token,
                 local_files_only; `mmgen.backends.foreign.Place`), where its weights go, and in how
                 many bits (device_map, max_memory, offload_folder, offload, quantization;
@@ -307,6 +311,15 @@ class Pipeline(Learner):
         """
         name = hub.inner_folder(name)
         folder = Path(name)
+        if is_adapter(folder):
+            adapter = Adapter.load(folder)
+            own = {"engine": engine, "compute_type": compute_type, **place}
+            pipe = cls.from_pretrained(adapter.base_or(base), **own)
+            adapter.add_to(pipe.parts)
+            pipe.card, pipe.origin = adapter.card or pipe.card, str(name)
+            return pipe.to(device or "cpu", dtype)
+        if base is not None:
+            raise TypeError(f"{str(name)!r} is a whole pipeline, so it has no base.")
         if is_foreign(name):
             own = {"dtype": dtype, "engine": engine, "compute_type": compute_type}
             asked = Place.of(place, device)

@@ -17,6 +17,7 @@ ROWS = {
     "families": 2,
     "guidance": 3,
     "backends": 3,
+    "adapter": 4,
     "chain": 4,
     "codes": 4,
     "compose": 4,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmgen.core.errors import MissingDependency, SpecError
 from mmgen.pipeline import Pipeline
+from mmgen.training.settings import TrainSettings
+from mmgen.training.trainable import Trainable
 
 if TYPE_CHECKING:
     from peft import LoraModel
 
-__all__ = ["Adapters"]
+__all__ = ["Adapters", "adapted"]
 
 
 class Adapters:
@@ -40,11 +44,23 @@ class Adapters:
         linear = [n for n, m in pipe.model.named_modules() if isinstance(m, nn.Linear)]
         if not linear:
             raise SpecError("The model has no linear layer to adapt. Train without lora_rank.")
+        self._pipe = pipe
         self._frozen = {p: p.requires_grad for p in pipe.parts.parameters()}
         pipe.parts.requires_grad_(False)
         torch.manual_seed(seed)
         config = LoraConfig(r=rank, lora_alpha=rank, target_modules=linear)
         self._model: LoraModel = LoraModel(pipe.model, config, "default")
+
+    def factors(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """(A, B) of each adapted matrix, by its name within the parts of the pipeline."""
+        return {
+            f"model.{name}.weight": tuple(
+                getattr(module, which)["default"].weight.detach().cpu().clone()
+                for which in ("lora_A", "lora_B")
+            )
+            for name, module in self._pipe.model.named_modules()
+            if hasattr(module, "lora_A")
+        }
 
     def merge(self) -> None:
         """Add the adapters to the weights, and leave the model as it was built."""
@@ -59,3 +75,20 @@ class Adapters:
     def _restore(self) -> None:
         for parameter, required in self._frozen.items():
             parameter.requires_grad_(required)
+
+
+@contextmanager
+def adapted(pipe: Trainable, settings: TrainSettings) -> Iterator[Adapters | None]:
+    """With adapters if there are to be some, merged if all goes well."""
+    if not settings.lora_rank:
+        yield None
+        return
+    if not isinstance(pipe, Pipeline):
+        raise TypeError(f"Adapters are for a pipeline, got {type(pipe).__name__}.")
+    adapters = Adapters(pipe, rank=settings.lora_rank, seed=settings.seed)
+    try:
+        yield adapters
+    except BaseException:
+        adapters.remove()
+        raise
+    adapters.merge()

@@ -8,7 +8,7 @@ import os
 import resource
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,10 +28,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
+from mmgen.adapter import Adapter
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
-from mmgen.training.adapters import Adapters
+from mmgen.training.adapters import adapted
 from mmgen.training.batches import Batches, moved_to
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.describing import described
@@ -95,29 +96,13 @@ def fit(
         if each is not None and len(each) == 0:
             raise ValueError(f"Expected at least one pair {what}, got none.")
     output = Path(output)
-    with only_training(pipe.parts, settings.only), _adapted(pipe, settings):
+    with only_training(pipe.parts, settings.only), adapted(pipe, settings) as adapters:
         run = _Run(pipe, pairs, output, settings, preview, validation)
         run.run(progress)
+        factors = None if adapters is None else adapters.factors()
     if isinstance(pipe, Pipeline):
-        run.save()
+        run.save(factors)
     return pipe
-
-
-@contextmanager
-def _adapted(pipe: Trainable, settings: TrainSettings) -> Iterator[None]:
-    """With adapters if there are to be some, merged if all goes well."""
-    if not settings.lora_rank:
-        yield
-        return
-    if not isinstance(pipe, Pipeline):
-        raise TypeError(f"Adapters are for a pipeline, got {type(pipe).__name__}.")
-    adapters = Adapters(pipe, rank=settings.lora_rank, seed=settings.seed)
-    try:
-        yield
-    except BaseException:
-        adapters.remove()
-        raise
-    adapters.merge()
 
 
 class _Step(nn.Module):
@@ -184,16 +169,21 @@ class _Run:
         # Far from where training starts, so that simulated pairs are other ones.
         self.pipe.fit_statistics(batch_at(self.pairs, 2**40, count, seed=self.settings.seed))
 
-    def save(self) -> None:
-        """Write the pipeline, and what its card says of this run."""
+    def save(self, factors: Mapping[str, tuple[Tensor, Tensor]] | None) -> None:
+        """Write the pipeline, and the adapters alone; with what its card says of this run."""
         pipe = self.pipe
         if pipe.card is not None:
             world = self.accelerator.num_processes
             found = {"settings": self.settings, "world": world, "validation": self.validation}
             pipe.card = described(pipe.card, base=pipe.origin, pairs=self.pairs, **found)
         # Under torchrun or accelerate launch, one process of several writes.
-        if self.accelerator.is_main_process and pipe.can_be_saved:
+        if not self.accelerator.is_main_process:
+            return
+        if pipe.can_be_saved:
             pipe.save_pretrained(self.output / "pipeline")
+        if factors is not None:
+            own = Adapter(pipe.origin, factors, pipe.encoder.assets(), pipe.card)
+            own.save(self.output / "adapter")
 
     def run(self, show: bool) -> None:
         done = self._resume()

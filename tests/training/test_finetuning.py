@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmgen.core.errors import UnknownNameError
+from mmgen.core.errors import LoadError, UnknownNameError
 from mmgen.pipeline import Pipeline
 from mmgen.training import TrainSettings, fit
 from mmgen.training.adapters import Adapters
@@ -86,6 +86,46 @@ def test_adapters_change_linear_layers_by_a_low_rank(base: Path, tmp_path: Path)
         assert difference.ndim == 2 and values[2:].sum() < 1e-4 * values.sum()
     assert all(p.requires_grad for p in pipe.parts.parameters())
     assert not changed(after, weights(Pipeline.from_pretrained(tmp_path / "run")))
+    # Finished, the same call gives the same again.
+    fit(Pipeline.from_pretrained(base), PAIRS, output=tmp_path / "run", lora_rank=2, **SETTINGS)
+
+
+def test_an_adapter_alone_names_its_base(base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    pipe = Pipeline.from_pretrained(base)
+    pairs = [(f"{text} mauve", image) for text, image in PAIRS]
+    fit(pipe, pairs, output=tmp_path / "run", lora_rank=2, **SETTINGS)
+    folder = tmp_path / "run" / "adapter"
+    with pytest.raises(LoadError, match=r"base=\.\.\."):
+        Pipeline.from_pretrained(folder)
+    loaded = Pipeline.from_pretrained(folder, base=base)
+    for name, weight in weights(loaded).items():
+        assert torch.allclose(weight, weights(pipe)[name], atol=1e-6), name
+    assert loaded("a red one mauve", num_inference_steps=1)
+    size = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
+    assert size < (tmp_path / "run" / "pipeline" / "model.safetensors").stat().st_size / 2
+    other = Pipeline.compose(x="image", family="diffusion", size="debug")
+    other.fit_statistics([(None, image) for _, image in PAIRS])
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(LoadError, match="The adapter changes"):
+        Pipeline.from_pretrained(folder, base=tmp_path / "other")
+    with pytest.raises(TypeError, match="whole pipeline"):
+        Pipeline.from_pretrained(base, base=base)
+    (folder / "adapter.safetensors").write_bytes(b"")
+    with pytest.raises(LoadError, match="not what was saved"):
+        Pipeline.from_pretrained(folder, base=base)
+
+
+def test_an_adapter_of_a_shipped_pipeline_finds_it(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    pipe = Pipeline.from_pretrained("text-to-image:emoji")
+    pairs = [({"text": "red", "style": "noto"}, Image.new("RGB", (64, 64), "red"))] * 4
+    settings = SETTINGS | {"steps": 1, "batch_size": 2}
+    fit(pipe, pairs, output=tmp_path, lora_rank=1, **settings)
+    loaded = Pipeline.from_pretrained(tmp_path / "adapter")
+    assert loaded.card == pipe.card and "adapters of rank 1" in loaded.card.trained
+    ours, theirs = weights(pipe), weights(loaded)
+    assert all(torch.allclose(ours[n], theirs[n], atol=1e-6) for n in ours)
 
 
 def test_adapters_that_are_removed_leave_nothing(base: Path) -> None:
