@@ -11,7 +11,7 @@ from mmgen.backends.foreign import Place
 from mmgen.backends.recognition import Recognised
 from mmgen.core.errors import LoadError
 
-__all__ = ["check_indices", "how_to_complete"]
+__all__ = ["check_indices", "how_to_complete", "kept_files"]
 
 _INDICES = ("*.safetensors.index.json", "*/*.safetensors.index.json")
 _MOST_BYTES = 64 * 2**20
@@ -23,9 +23,7 @@ def check_indices(found: Recognised, place: Place) -> None:
     Raises:
         LoadError: If an index is no index.
     """
-    kept = _kept(found, place)
-    folder = Path(found.source) if kept is None else kept[1]
-    for index in _indices(folder):
+    for index in _indices(kept_files(found, place) or Path(found.source)):
         if not _shards(index):
             raise LoadError(f"{index} does not name the files of weights. Get it again.")
 
@@ -43,12 +41,13 @@ def how_to_complete(found: Recognised, place: Place) -> str | None:
         if not names:
             return None
         return f"{_listed(names)} missing in {folder}. Get the checkpoint again, all of it."
-    kept = _kept(found, place)
-    if kept is None:
+    snapshot = kept_files(found, place)
+    if snapshot is None:
         return None
-    root, snapshot = kept
     names = sorted(_missing(snapshot))
-    begun = [blob for blob in (root / "blobs").glob("*.incomplete") if blob.is_file()]
+    begun = [
+        blob for blob in (snapshot.parents[1] / "blobs").glob("*.incomplete") if blob.is_file()
+    ]
     if not names and not begun:
         return None
     lacking = [f"{_listed(names)} missing"] if names else []
@@ -63,14 +62,14 @@ def how_to_complete(found: Recognised, place: Place) -> str | None:
     )
 
 
-def _kept(found: Recognised, place: Place) -> tuple[Path, Path] | None:
-    """Where the cache keeps a repository, and the files of the revision."""
+def kept_files(found: Recognised, place: Place) -> Path | None:
+    """Where the cache keeps the files of a Hub id, if it keeps some of the revision."""
     from huggingface_hub import constants
 
     cache = Path(place.cache_dir or constants.HF_HUB_CACHE)
     root = cache / f"models--{found.source.replace('/', '--')}"
     snapshot = root / "snapshots" / (found.revision or "")
-    return (root, snapshot) if found.revision and snapshot.is_dir() else None
+    return snapshot if found.revision and snapshot.is_dir() else None
 
 
 def _missing(folder: Path) -> Iterator[str]:

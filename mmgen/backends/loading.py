@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmgen.backends.completeness import check_indices, how_to_complete
+from mmgen.backends.completeness import check_indices, how_to_complete, kept_files
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_ctranslate2 import load as from_ctranslate2
 from mmgen.backends.from_diffusers.loading import load as from_diffusers
@@ -91,8 +91,14 @@ def _refusal(found: Recognised) -> str:
 def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """The parts by the library's loader, which does not say that a download was interrupted."""
     check_indices(found, place)
+    there = found
+    if place.local_files_only:
+        # Some of what the libraries look for they ask the Hub for all the same.
+        folder = kept_files(found, place)
+        there = found if folder is None else replace(found, source=str(folder))
     try:
-        return _LOADERS[found.library](found, place, dtype)
+        loaded = _LOADERS[found.library](there, place, dtype)
+        return replace(loaded, found=found)
     except LoadError as error:
         advice = how_to_complete(found, place)
         if advice is None:

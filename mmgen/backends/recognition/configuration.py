@@ -122,17 +122,16 @@ def from_hub(
 
 
 def _kept(name: str, revision: str | None, **place: Any) -> bool:
-    """Whether one of the files is in the cache."""
+    """Whether the file that is asked for first is in the cache."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     where = {"revision": revision, "cache_dir": place.get("cache_dir")}
     try:
-        found = [try_to_load_from_cache(name, file, **where) for file in (_PIPELINE, _MODEL)]
+        return isinstance(try_to_load_from_cache(name, _PIPELINE, **where), str)
     except HFValidationError:
         # Refused where it is asked for.
         return True
-    return any(isinstance(path, str) for path in found)
 
 
 def _not_there(name: str, *, unreachable: bool, cached_only: bool) -> LoadError:
