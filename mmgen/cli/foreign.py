@@ -103,7 +103,8 @@ def _row(group: Group) -> dict[str, Any]:
 
     own = {name: verbs_of(group.library, group.task, name) for name in group.architectures}
     loaded = [name for name, verbs in own.items() if verbs]
-    verbs = LOADED.get((group.library, group.task), ()) if loaded else ()
+    usual = LOADED.get((group.library, group.task), ()) if loaded else ()
+    verbs = [verb for verb in usual if all(verb in own[name] for name in loaded)]
     return {
         "library": group.library,
         "task": group.task,
@@ -111,7 +112,7 @@ def _row(group: Group) -> dict[str, Any]:
         "y": list(group.y),
         "architectures": list(group.architectures),
         "loaded": loaded,
-        "verbs": list(verbs),
+        "verbs": verbs,
     }
 
 

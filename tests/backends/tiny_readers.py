@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import sentencepiece
+import torch
+import transformers
 from backends.sharpened import sharpened
 from backends.tiny_tokenizers import byte_tokenizer, pieces
 from transformers import (
@@ -26,6 +28,9 @@ from transformers import (
     VisionEncoderDecoderModel,
     ViTConfig,
     ViTImageProcessor,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Processor,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -33,7 +38,7 @@ from transformers import (
     WhisperTokenizer,
 )
 
-__all__ = ["blip", "speech2text", "vision_encoder_decoder", "whisper"]
+__all__ = ["blip", "ctc", "speech2text", "vision_encoder_decoder", "whisper"]
 
 _MARKS = "startoftranscript en de transcribe translate startofprev nospeech notimestamps"
 _SIZES = {
@@ -159,4 +164,32 @@ def blip(folder: Path) -> Path:
     sharpened(BlipForConditionalGeneration(config)).save_pretrained(folder)
     processor = BlipImageProcessor(size={"height": 16, "width": 16})
     BlipProcessor(processor, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def ctc(folder: Path, kind: str) -> Path:
+    """Wav2Vec2, Hubert or WavLM, with a label for each letter."""
+    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEL"]
+    (folder / "vocab.json").write_text(json.dumps({c: i for i, c in enumerate(letters)}), "utf-8")
+    tokenizer = Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(letters),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        conv_dim=(8, 8),
+        conv_kernel=(10, 4),
+        conv_stride=(5, 40),
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+        num_feat_extract_layers=2,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{kind}ForCTC")(config).eval()
+    model.lm_head.weight.data *= 40
+    model.save_pretrained(folder)
+    extractor = Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    Wav2Vec2Processor(extractor, tokenizer).save_pretrained(folder)
     return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,22 @@ from torch import nn
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.beginnings import spoken_beginnings
 from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
+from mmgen.backends.from_transformers.ctc import AlignedTokens
 from mmgen.backends.from_transformers.decoders import text_part
+from mmgen.backends.from_transformers.files import (
+    load_files,
+    load_model,
+    load_reader,
+    load_words,
+)
 from mmgen.backends.from_transformers.phonemes import Phonemes
 from mmgen.backends.from_transformers.pictures import Pictures
-from mmgen.backends.from_transformers.placed import load_placed
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
 from mmgen.backends.from_transformers.sounds import Sounds
 from mmgen.backends.from_transformers.speech import SpeechModel
 from mmgen.backends.from_transformers.targets import Targets
 from mmgen.backends.from_transformers.text_model import TextModel
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
-from mmgen.backends.from_transformers.tokenizers import first_line, load_tokenizer
 from mmgen.backends.from_transformers.voices import VOICES
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
@@ -39,6 +43,7 @@ __all__ = ["load"]
 # For models that read any number of tokens, so that there is an end to a sample.
 _LONGEST = 4096
 _NEW_TOKENS = 256
+_MOST_LABELS = 2**16
 
 # Where a vocoder lies, and is put, that belongs to a model.
 _VOCODER = "vocoder"
@@ -100,19 +105,67 @@ def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -
 
 def _speech_recognition(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(text | sound) of a model that hears speech and writes what was said."""
+    if found.architecture.endswith("ForCTC"):
+        return _aligned(found, place, dtype)
     model, tokenizer = _loaded(found.architecture, found, place, dtype)
-    extractor = _reader(found, place, "AutoFeatureExtractor")
-    encoder = Sounds(model, extractor, spoken_beginnings(model, tokenizer))
+    extractor = load_reader(found, place, "AutoFeatureExtractor")
+    hearing = model.get_encoder()
+    encoder = Sounds(
+        model,
+        extractor,
+        encoder=hearing,
+        width=hearing.config.hidden_size,
+        beginnings=spoken_beginnings(model, tokenizer),
+    )
     network = SequenceToSequence(
         model, _targets(model, found), condition=encoder.spec, context=_context(model.config)
     )
     return _foreign(found, encoder, network, tokenizer, as_target=True, others=(extractor,))
 
 
+def _aligned(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(text | sound) of a model of labels of frames."""
+    model = load_model(found.architecture, found, place, dtype)
+    tokenizer = load_words(found, place)
+    extractor = load_reader(found, place, "AutoFeatureExtractor")
+    words, blank = model.lm_head.out_features, model.config.pad_token_id
+    if blank is None or not 0 <= blank < words:
+        raise LoadError(
+            f"{found.source} names {blank} as the blank, of {words} labels. Set pad_token_id in "
+            "its config.json."
+        )
+    least = 1
+    for kernel, stride in zip(
+        reversed(model.config.conv_kernel), reversed(model.config.conv_stride), strict=True
+    ):
+        least = (least - 1) * stride + kernel
+    encoder = Sounds(
+        model,
+        extractor,
+        encoder=model.base_model,
+        width=model.lm_head.in_features,
+        least_samples=least,
+    )
+    codec = TokenizedText(
+        tokenizer,
+        max_length=_MOST_LABELS,
+        token_ids=[i for i in range(words) if i != blank],
+        # What stands twice stands so because it was said twice.
+        decoding={"group_tokens": False},
+    )
+    family = AlignedTokens(model, blank=blank, spec=codec.spec, condition=encoder.spec)
+
+    def save(folder: Path) -> None:
+        for part in (model, tokenizer, extractor):
+            part.save_pretrained(folder)
+
+    return Foreign(encoder, family, codec, found, save)
+
+
 def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(text | image) of a captioning or reading model."""
     model, tokenizer = _loaded(found.architecture, found, place, dtype)
-    processor = _reader(found, place, "AutoImageProcessor")
+    processor = load_reader(found, place, "AutoImageProcessor")
     writes = text_part(model)
     alone = writes is not model
     begin = writes.config.bos_token_id if alone else _start(model, found)
@@ -127,8 +180,12 @@ def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Forei
 def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(sound | text) of a speech or music model."""
     voice = VOICES[found.architecture]
-    model = _model(found.architecture, found, place, dtype)
-    reader = Phonemes(_files(found, place, voice.files)) if voice.files else _reader(found, place)
+    model = load_model(found.architecture, found, place, dtype)
+    reader = (
+        Phonemes(load_files(found, place, voice.files))
+        if voice.files
+        else load_reader(found, place)
+    )
     vocoder = None if voice.vocoder is None else _vocoder(*voice.vocoder, found, place, dtype)
     codec = AnySound(voice.rate(model, vocoder))
     encoder = AsGiven(
@@ -154,10 +211,10 @@ def _vocoder(
 ) -> nn.Module:
     """What lies in a folder of its own beside the weights; else what the library itself takes."""
     if (Path(found.source) / _VOCODER).is_dir():
-        return _model(kind, found, place, dtype, subfolder=_VOCODER)
+        return load_model(kind, found, place, dtype, subfolder=_VOCODER)
     try:
         there = replace(found, source=usual, revision=None)
-        return _model(kind, there, replace(place, revision=None), dtype)
+        return load_model(kind, there, replace(place, revision=None), dtype)
     except LoadError as error:
         raise LoadError(
             f"{error} {found.source} makes spectrograms, of which a vocoder makes sounds. Save a "
@@ -205,89 +262,12 @@ def _foreign(
     return Foreign(encoder, family, codec, found, save)
 
 
-def _model(
-    kind: str, found: Recognised, place: Place, dtype: torch.dtype, **where: Any
-) -> nn.Module:
-    """The model of a checkpoint, by a class of transformers. `where` is passed on to it."""
-    import transformers
-    from safetensors import SafetensorError
-
-    try:
-        load = partial(
-            getattr(transformers, kind).from_pretrained,
-            found.source,
-            **_where(found, place),
-            **where,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=dtype,
-            output_loading_info=True,
-        )
-        model, report = load_placed(load, place.placement, dtype)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise LoadError(
-            f"Could not load {kind} with safetensors weights from {found.source}: "
-            f"{first_line(error)}"
-        ) from None
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise LoadError(
-            f"{found.source} lacks weights of its {kind}: {', '.join(missing[:3])} "
-            f"and {max(0, len(missing) - 3)} more. Get the files again."
-        )
-    return model.eval()
-
-
-def _where(found: Recognised, place: Place) -> dict[str, Any]:
-    return {**place.as_dict(), "revision": found.revision or place.revision}
-
-
-def _reader(found: Recognised, place: Place, kind: str = "AutoProcessor") -> Any:
-    """What reads texts, sounds or images for a checkpoint, by a class of transformers."""
-    import transformers
-
-    try:
-        return getattr(transformers, kind).from_pretrained(
-            found.source, **_where(found, place), trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise LoadError(
-            f"Could not load what reads {' and '.join(found.y)} for {found.source} ({kind}): "
-            f"{first_line(error)} Get its processor or tokenizer files, too."
-        ) from None
-
-
-def _files(found: Recognised, place: Place, names: Sequence[str]) -> dict[str, bytes]:
-    """Some small files of a checkpoint, those that there are."""
-    from transformers.utils import cached_file
-
-    missing = {
-        "_raise_exceptions_for_missing_entries": False,
-        "_raise_exceptions_for_connection_errors": False,
-    }
-    paths = {n: cached_file(found.source, n, **_where(found, place), **missing) for n in names}
-    return {name: Path(path).read_bytes() for name, path in paths.items() if path is not None}
-
-
 def _loaded(
     auto: str, found: Recognised, place: Place, dtype: torch.dtype
 ) -> tuple[nn.Module, Any]:
     """A language model and its tokenizer."""
-    model = _model(auto, found, place, dtype)
-    tokenizer = load_tokenizer(
-        found.source,
-        "",
-        hint="the folder of a whole checkpoint",
-        trust_remote_code=False,
-        **_where(found, place),
-    )
+    model, tokenizer = load_model(auto, found, place, dtype), load_words(found, place)
     words = _words(model)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        # What transformers makes of a configuration alone, where a tokenizer's files are missing.
-        raise LoadError(
-            f"{found.source} has no tokenizer: the one that its configuration names knows no word. "
-            "Get the tokenizer's files, too."
-        )
     if len(tokenizer) > words:
         raise LoadError(
             f"The tokenizer of {found.source} has {len(tokenizer)} tokens, its weights have "

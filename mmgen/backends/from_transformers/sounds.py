@@ -41,17 +41,29 @@ class Sounds(Encoder):
     Args:
         model: A transformers model of speech recognition.
         extractor: Its feature extractor.
-        beginnings: What its decoder begins with.
+        encoder: The part of it that hears.
+        width: D, of the states that it gives.
+        beginnings: What its decoder begins with; None if it has no decoder.
+        least_samples: Of a sound that fills one frame.
     """
 
     modality = "audio"
 
-    def __init__(self, model: nn.Module, extractor: Any, beginnings: Beginnings) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        extractor: Any,
+        *,
+        encoder: nn.Module,
+        width: int,
+        beginnings: Beginnings | None = None,
+        least_samples: int = 1,
+    ) -> None:
         super().__init__()
         # Not a part: the pipeline's model holds it, and the encoder is a part of it.
         self._whole = [model]
-        self.encoder = model.get_encoder()
-        self.extractor, self.beginnings = extractor, beginnings
+        self.encoder, self.extractor, self.width = encoder, extractor, width
+        self.beginnings, self.least_samples = beginnings, least_samples
         self.name = extractor.model_input_names[0]
         self.most_frames = getattr(model.config, "max_source_positions", None)
         # Of a window that all sounds fill, if that is how the model hears.
@@ -59,8 +71,8 @@ class Sounds(Encoder):
 
     @property
     def spec(self) -> ConditionSpec:
-        width = self.encoder.config.hidden_size
-        return ConditionSpec(token_dim=width, vector_dim=self.beginnings.count)
+        begun = None if self.beginnings is None else self.beginnings.count
+        return ConditionSpec(token_dim=self.width, vector_dim=begun)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         """Sounds to features (B, T, F), or (B, F, T) of one length, and more.
@@ -71,11 +83,12 @@ class Sounds(Encoder):
         """
         asked = [_parts(value) for value in values]
         rows = [self._features(parts["audio"]) for parts in asked]
-        begins = [self.beginnings.ids(p.get("language"), p.get("task")) for p in asked]
+        first = self.beginnings or Beginnings(())
+        begins = [first.ids(p.get("language"), p.get("task")) for p in asked]
         return {
             "features": pad_sequence(rows, batch_first=True),
             "lengths": torch.tensor([len(row) for row in rows]),
-            "begin": torch.tensor(begins),
+            "begin": torch.tensor(begins, dtype=torch.long),
             "given": torch.ones(len(rows), dtype=torch.bool),
         }
 
@@ -92,6 +105,8 @@ class Sounds(Encoder):
         tokens = pad_sequence(states, batch_first=True)
         counts = torch.tensor([len(row) for row in states], device=weight.device)
         mask = torch.arange(tokens.shape[1], device=weight.device) < counts[:, None]
+        if self.beginnings is None:
+            return Condition(len(tokens), tokens, mask)
         begin = tensors["begin"].to(weight.device)
         c = Condition(len(tokens), tokens, mask, begin)
         if not (begin == UNTOLD).any():
@@ -119,18 +134,23 @@ class Sounds(Encoder):
         samples, _ = load_batch([sound], sampling_rate=rate, max_samples=_MOST_SECONDS * rate)
         if most is not None and samples.shape[1] > most:
             raise self._too_long(samples.shape[1] / rate, f"{most / rate:g} s")
+        if samples.shape[1] < self.least_samples:
+            raise self._unheard(samples.shape[1])
         # Some divide by the spread of the features, which may be none.
         with np.errstate(divide="ignore", invalid="ignore"):
             read = self.extractor(samples[0].numpy(), sampling_rate=rate, return_tensors="pt")
         features = read[self.name][0]
         if not len(features) or not features.isfinite().all():
-            raise ValueError(
-                f"Nothing can be heard in this sound of {samples.shape[1]} samples: it is silent, "
-                "or too short for one frame. Give a longer one, or another."
-            )
+            raise self._unheard(samples.shape[1])
         if most is None and self.most_frames is not None and len(features) > self.most_frames:
             raise self._too_long(samples.shape[1] / rate, f"{self.most_frames} frames")
         return features
+
+    def _unheard(self, count: int) -> ValueError:
+        return ValueError(
+            f"Nothing can be heard in this sound of {count} samples: it is silent, or too short "
+            "for one frame. Give a longer one, or another."
+        )
 
     def _too_long(self, seconds: float, most: str) -> ValueError:
         return ValueError(

@@ -41,6 +41,7 @@ class TokenizedText(Codec):
             its own codec has them; they are not shown.
         as_target: Whether texts are what a translation is to be, where the tokenizer reads the two
             languages in different ways.
+        decoding: Further arguments of the tokenizer's `decode`.
 
     Raises:
         ValueError: If max_length is below 1.
@@ -55,13 +56,14 @@ class TokenizedText(Codec):
         max_length: int = 512,
         token_ids: Sequence[int] | None = None,
         as_target: bool = False,
+        decoding: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if max_length < 1:
             raise ValueError(f"max_length is at least 1, got {max_length}.")
         self.max_length = max_length
         self.tokenizer = tokenizer
-        self.as_target = as_target
+        self.as_target, self.decoding = as_target, dict(decoding or {})
         self.token_ids = _content_ids(tokenizer) if token_ids is None else list(token_ids)
         """The tokenizer's own id of each token of the codec."""
         self._index = {own: i for i, own in enumerate(self.token_ids)}
@@ -124,6 +126,7 @@ class TokenizedText(Codec):
             [i for i in own if i < known],
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
+            **self.decoding,
         )
 
     def assets(self) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from mmgen.backends.recognition import survey_diffusers, survey_transformers
 from mmgen.backends.recognition.table import LIBRARIES, PATH, Group, Table, as_json, table
-from mmgen.backends.recognition.verbs import LOADED, verbs_of
+from mmgen.backends.recognition.verbs import usual_verbs
 from mmgen.core.files import write_beside
 
 __all__ = ["made_again", "markdown"]
@@ -35,17 +35,21 @@ def made_again() -> Table:
 def markdown() -> str:
     """What is recognised and loaded, as the table of the README."""
     lines = ["| library | tasks | P(X \\| Y) | architectures | verbs |", "|---|---|---|---|---|"]
-    rows: dict[tuple[str, str, str], list[Group]] = {}
+    rows: dict[tuple[str, str, str], list[tuple[Group, int]]] = {}
     for group in table().groups:
-        verbs = LOADED.get((group.library, group.task))
-        if verbs:
-            rows.setdefault((group.library, group.x, ", ".join(verbs)), []).append(group)
-    for (library, x, verbs), groups in rows.items():
-        tasks = ", ".join(dict.fromkeys(group.task for group in groups))
-        y = ", ".join(sorted({part for group in groups for part in group.y}))
-        names = [(group.task, name) for group in groups for name in group.architectures]
-        loaded = sum(bool(verbs_of(library, task, name)) for task, name in names)
-        count = f"{loaded}" if loaded == len(names) else f"{loaded} of {len(names)}"
+        counts: dict[str, int] = {}
+        for name in group.architectures:
+            verbs = ", ".join(usual_verbs(group.library, group.task, name))
+            counts[verbs] = counts.get(verbs, 0) + 1
+        for verbs, count in counts.items():
+            if verbs:
+                rows.setdefault((group.library, group.x, verbs), []).append((group, count))
+    for (library, x, verbs), parts in rows.items():
+        tasks = ", ".join(dict.fromkeys(group.task for group, _ in parts))
+        y = ", ".join(sorted({part for group, _ in parts for part in group.y}))
+        loaded = sum(count for _, count in parts)
+        total = sum(len(group.architectures) for group, _ in parts)
+        count = f"{loaded}" if loaded == total else f"{loaded} of {total}"
         lines.append(f"| {library} | {tasks} | P({x} \\| {y}) | {count} | {verbs} |")
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ARCHITECTURES", "LOADED", "SCORED", "verbs_of"]
+__all__ = ["ARCHITECTURES", "FEWER", "LOADED", "SCORED", "usual_verbs", "verbs_of"]
 
 _TOKENS = ("sample", "stream", "best", "log_prob", "known", "classify")
 
@@ -33,6 +33,9 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "automatic-speech-recognition"): (
         "WhisperForConditionalGeneration",
         "Speech2TextForConditionalGeneration",
+        "Wav2Vec2ForCTC",
+        "HubertForCTC",
+        "WavLMForCTC",
     ),
     ("transformers", "image-to-text"): (
         "VisionEncoderDecoderModel",
@@ -48,6 +51,11 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
 }
 """Of tasks whose classes are loaded one by one: those that are. Of others all are."""
 
+FEWER: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("Wav2Vec2ForCTC", "HubertForCTC", "WavLMForCTC"), ("sample", "log_prob", "classify")
+)
+"""What classes answer that answer less than the others of their task."""
+
 SCORED: Mapping[str, tuple[str, ...]] = {
     "DDPMPipeline": ("log_prob", "known", "operator"),
     "DDIMPipeline": ("log_prob", "known", "operator"),
@@ -62,8 +70,14 @@ SCORED: Mapping[str, tuple[str, ...]] = {
 """What pipelines of diffusers answer besides, whose networks the diffusion family can ask."""
 
 
-def verbs_of(library: str, task: str, architecture: str) -> tuple[str, ...]:
-    """What can be asked of a checkpoint once it is loaded; nothing if it cannot be."""
+def usual_verbs(library: str, task: str, architecture: str) -> tuple[str, ...]:
+    """Verbs of an architecture, but for those that `SCORED` adds; nothing if it is not loaded."""
     if architecture not in ARCHITECTURES.get((library, task), (architecture,)):
         return ()
-    return LOADED.get((library, task), ()) + SCORED.get(architecture, ())
+    return FEWER.get(architecture, LOADED.get((library, task), ()))
+
+
+def verbs_of(library: str, task: str, architecture: str) -> tuple[str, ...]:
+    """What can be asked of a checkpoint once it is loaded; nothing if it cannot be."""
+    verbs = usual_verbs(library, task, architecture)
+    return verbs + SCORED.get(architecture, ()) if verbs else ()

@@ -1,0 +1,101 @@
+"""What transformers reads from the files of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmgen.backends.foreign import Place
+from mmgen.backends.from_transformers.placed import load_placed
+from mmgen.backends.from_transformers.tokenizers import first_line, load_tokenizer
+from mmgen.backends.recognition import Recognised
+from mmgen.core.errors import LoadError
+
+__all__ = ["load_files", "load_model", "load_reader", "load_words"]
+
+
+def load_model(
+    kind: str, found: Recognised, place: Place, dtype: torch.dtype, **where: Any
+) -> nn.Module:
+    """The model of a checkpoint, by a class of transformers. `where` is passed on to it."""
+    import transformers
+    from safetensors import SafetensorError
+
+    try:
+        load = partial(
+            getattr(transformers, kind).from_pretrained,
+            found.source,
+            **_where(found, place),
+            **where,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=dtype,
+            output_loading_info=True,
+        )
+        model, report = load_placed(load, place.placement, dtype)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise LoadError(
+            f"Could not load {kind} with safetensors weights from {found.source}: "
+            f"{first_line(error)}"
+        ) from None
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise LoadError(
+            f"{found.source} lacks weights of its {kind}: {', '.join(missing[:3])} "
+            f"and {max(0, len(missing) - 3)} more. Get the files again."
+        )
+    return model.eval()
+
+
+def _where(found: Recognised, place: Place) -> dict[str, Any]:
+    return {**place.as_dict(), "revision": found.revision or place.revision}
+
+
+def load_reader(found: Recognised, place: Place, kind: str = "AutoProcessor") -> Any:
+    """What reads texts, sounds or images for a checkpoint, by a class of transformers."""
+    import transformers
+
+    try:
+        return getattr(transformers, kind).from_pretrained(
+            found.source, **_where(found, place), trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise LoadError(
+            f"Could not load what reads {' and '.join(found.y)} for {found.source} ({kind}): "
+            f"{first_line(error)} Get its processor or tokenizer files, too."
+        ) from None
+
+
+def load_files(found: Recognised, place: Place, names: Sequence[str]) -> dict[str, bytes]:
+    """Some small files of a checkpoint, those that there are."""
+    from transformers.utils import cached_file
+
+    missing = {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }
+    paths = {n: cached_file(found.source, n, **_where(found, place), **missing) for n in names}
+    return {name: Path(path).read_bytes() for name, path in paths.items() if path is not None}
+
+
+def load_words(found: Recognised, place: Place) -> Any:
+    """The tokenizer of a checkpoint."""
+    tokenizer = load_tokenizer(
+        found.source,
+        "",
+        hint="the folder of a whole checkpoint",
+        trust_remote_code=False,
+        **_where(found, place),
+    )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # What transformers makes of a configuration alone, where a tokenizer's files are missing.
+        raise LoadError(
+            f"{found.source} has no tokenizer: the one that its configuration names knows no word. "
+            "Get the tokenizer's files, too."
+        )
+    return tokenizer
