@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmgen import Pipeline
-from mmgen.backends.from_diffusers import autoencoder_kl
+from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl, autoencoder_qwen
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.film_autoencoder import FilmLatents
@@ -34,6 +34,9 @@ from mmgen.operators import Downsample
 
 # diffusers makes arrays of tensors.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+FLOWS = ["sd3", "flux", "guided_flux", "qwen_image", "z_image", "wan"]
 
 
 def _table(kind: str = "scaled_linear") -> Tensor:
@@ -153,7 +156,8 @@ def _told(library: Any, name: str) -> tuple[Any, ...]:
         "A Red cat",
         height=16,
         width=16,
-        guidance_scale=1.0,
+        # None, in the units of each.
+        guidance_scale=0.0 if name == "z_image" else 1.0,
         num_inference_steps=3,
         output_type="latent",
         generator=torch.Generator().manual_seed(0),
@@ -164,7 +168,7 @@ def _told(library: Any, name: str) -> tuple[Any, ...]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["sd", "sdxl", "pixart", "sd3", "flux", "guided_flux", "wan"])
+@pytest.mark.parametrize("name", ["sd", "sdxl", "pixart", *FLOWS])
 def test_a_network_is_asked_as_the_librarys_call_asks_it(
     name: str, checkpoints: Callable[[str], Path]
 ) -> None:
@@ -229,16 +233,20 @@ def test_more_checkpoints_are_scored_and_measured(
     assert score.log_prob(image).nats.isfinite()
 
 
-@pytest.mark.parametrize("name", ["flux", "wan"])
+@pytest.mark.parametrize("name", ["flux", "qwen_image", "z_image", "wan"])
 def test_flows_of_other_layouts_are_scored_and_measured(
     name: str, checkpoints: Callable[[str], Path]
 ) -> None:
     library = diffusers.DiffusionPipeline.from_pretrained(checkpoints(name))
     library.set_progress_bar_config(disable=True)
     size = {"height": 16, "width": 16, "max_sequence_length": 32}
-    codec: Codec = autoencoder_kl(library.vae, size=16) if name == "flux" else None
+    codec: Codec = autoencoder_kl(library.vae, size=16) if name in ("flux", "z_image") else None
+    if name == "qwen_image":
+        codec = autoencoder_qwen(library.vae, size=16)
     if name == "wan":
         codec, size["num_frames"] = FilmLatents(library.vae, shape=(5, 16, 16), fps=16.0), 5
+    if name == "z_image":
+        size["max_sequence_length"] = 128
     model = LibraryDiffusion(
         library,
         spec=codec.spec,
@@ -249,7 +257,7 @@ def test_flows_of_other_layouts_are_scored_and_measured(
     value = pipe("A Red cat", seed=0, num_inference_steps=2, **size)
     score = pipe.given("A Red cat", likelihood="bound", num_bound_draws=2)
     assert score.log_prob(value).nats.isfinite()
-    mean = torch.zeros(3, 4, 4) if name == "flux" else torch.zeros(5, 3, 4, 4)
+    mean = torch.zeros(5, 3, 4, 4) if name == "wan" else torch.zeros(3, 4, 4)
     given = pipe.given(
         "A Red cat", operator=Downsample(4), measurement=mean, noise=0.2, num_inference_steps=2
     )

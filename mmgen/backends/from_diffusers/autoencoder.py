@@ -14,7 +14,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError
 from mmgen.modalities.image.latents import Latents
 
-__all__ = ["autoencoder_kl", "decoded"]
+__all__ = ["autoencoder_kl", "autoencoder_qwen", "decoded"]
 
 _KIND = "AutoencoderKL"
 
@@ -64,6 +64,29 @@ def autoencoder_kl(
     return codec
 
 
+def autoencoder_qwen(module: nn.Module, *, size: int) -> Codec:
+    """Images as the latents of an AutoencoderKLQwenImage, to which they are films of one frame.
+
+    z = (e - latents_mean) / latents_std of its config. Nothing is left to fit. It stays frozen.
+
+    Args:
+        module: A loaded diffusers AutoencoderKLQwenImage.
+        size: Side S of the square images, a multiple of the pixels per latent.
+
+    Returns:
+        Codec of latents (c, S / f, S / f).
+
+    Raises:
+        SpecError: If the size is not a multiple of the pixels per latent.
+
+    Source: conventions of diffusers 0.42 (Apache-2.0), `QwenImagePipeline.__call__`.
+    """
+    codec = Latents(_FrameMoments(module), size=size)
+    codec.mean.copy_(torch.tensor(module.config.latents_mean)[:, None, None])
+    codec.std.copy_(torch.tensor(module.config.latents_std)[:, None, None])
+    return codec
+
+
 def decoded(module: nn.Module, z: Tensor) -> Tensor:
     """Images (B, 3, H, W), about in [-1, 1], of latents z (B, c, h, w) as its models make them."""
     mean, std = (x.to(z.device) for x in _statistics(module.config))
@@ -93,6 +116,27 @@ class _PosteriorMoments(nn.Module):
         if self.upcast and x.dtype == torch.float16:
             return in_float32(self.module, call, x)
         return run(self.module, call, name, x)
+
+
+class _FrameMoments(nn.Module):
+    """A diffusers AutoencoderKLQwenImage with the same calls."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.latent_channels: int = module.config.z_dim
+        self.factor = 2 ** len(module.config.temperal_downsample)
+
+    def encode(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W) in [-1, 1] to mean and log-variance (B, c, H / f, W / f)."""
+        module = self.module
+        posterior = run(module, module.encode, "vae.encode", x_BCHW[:, :, None]).latent_dist
+        return posterior.mean[:, :, 0], posterior.logvar[:, :, 0]
+
+    def decode(self, z_BCHW: Tensor) -> Tensor:
+        """Latents (B, c, H / f, W / f) to images (B, 3, H, W)."""
+        module = self.module
+        return run(module, module.decode, "vae.decode", z_BCHW[:, :, None]).sample[:, :, 0]
 
 
 def _statistics(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from mmgen.backends.called import CalledConditional
-from mmgen.backends.from_diffusers.denoisers import LibraryDenoiser
+from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Conditional, Progress

@@ -65,6 +65,8 @@ SCORED: Mapping[str, tuple[str, ...]] = {
     "PixArtAlphaPipeline": ("log_prob", "operator"),
     "PixArtSigmaPipeline": ("log_prob", "operator"),
     "FluxPipeline": ("log_prob", "operator"),
+    "QwenImagePipeline": ("log_prob", "operator"),
+    "ZImagePipeline": ("log_prob", "operator"),
     "WanPipeline": ("log_prob", "operator"),
 }
 """What pipelines of diffusers answer besides, whose networks the diffusion family can ask."""

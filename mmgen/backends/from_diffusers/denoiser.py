@@ -1,0 +1,124 @@
+"""What the network of a diffusers pipeline is to the diffusion family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
+from mmgen.backends.given import GivenCondition
+from mmgen.backends.values import AnyImage
+from mmgen.core.codec import Codec
+from mmgen.core.spec import ConditionSpec
+from mmgen.families.diffusion.path import GaussianPath
+
+__all__ = ["LibraryDenoiser", "Reading", "network_of", "square_images"]
+
+
+class LibraryDenoiser(nn.Module, ABC):
+    """The network of a pipeline, and the path that it was trained on.
+
+    Args:
+        pipeline: A loaded diffusers pipeline that has a `codec`.
+    """
+
+    condition = ConditionSpec()
+    path: GaussianPath
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__()
+        # A pipeline is no module; its networks are parts of the model that holds this one.
+        self.__dict__["pipeline"] = pipeline
+
+    @classmethod
+    @abstractmethod
+    def codec(cls, pipeline: Any) -> Codec | None:
+        """Values to what the network denoises; None if it is not asked as others of its class."""
+
+    def parameters(self, recurse: bool = True) -> Any:
+        """Those of the network."""
+        return self.network.parameters(recurse)
+
+    @property
+    def network(self) -> nn.Module:
+        """What predicts."""
+        return network_of(self.pipeline)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the network. What is around it is in that of z_t."""
+        return next(self.network.parameters()).dtype
+
+    def unpacked(self, z: Tensor, options: Mapping[str, Any]) -> Tensor:
+        """What the pipeline's scheduler works on (B, ...) as latents (B, *event).
+
+        Args:
+            z: Of a call of the pipeline.
+            options: Of that call.
+        """
+        return z
+
+    def forget(self) -> None:
+        """Keep nothing that weights have made, for they have changed."""
+
+    @abstractmethod
+    def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        """E[x_0 | z_t, y] for z_t (B, *event) at times t (B,)."""
+
+
+class Reading(LibraryDenoiser):
+    """A network that is told a text."""
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__(pipeline)
+        self._texts: dict[str, tuple[Tensor, ...]] = {}
+
+    def forget(self) -> None:
+        self._texts = {}
+
+    def texts(self, c: GivenCondition) -> tuple[Tensor, ...]:
+        """What the pipeline's text encoders make of all texts, an empty one where none is given."""
+        return tuple(torch.cat(parts) for parts in zip(*self.each_text(c), strict=True))
+
+    def each_text(self, c: GivenCondition) -> list[tuple[Tensor, ...]]:
+        """The same of each text, where they differ in length."""
+        wanted = [values.get("text", "") for values in c.values]
+        kept = self._texts
+        with torch.no_grad():
+            # Those of the last call are kept: a denoiser is asked of the same ones at each step.
+            self._texts = {t: kept.get(t) or self._encoded(t) for t in dict.fromkeys(wanted)}
+        return [self._texts[text] for text in wanted]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.parameters()).device
+
+    @abstractmethod
+    def _encoded(self, text: str) -> tuple[Tensor, ...]:
+        """What the network needs of a text, each (1, ...)."""
+
+
+def network_of(pipeline: Any) -> nn.Module:
+    return getattr(pipeline, "unet", None) or pipeline.transformer
+
+
+def square_images(
+    pipeline: Any, *, learns_variance: bool = False, upcast: bool = False
+) -> Codec | None:
+    """Square images of the network's own size, if it gives what it takes."""
+    config, vae = network_of(pipeline).config, getattr(pipeline, "vae", None)
+    size, channels = config.get("sample_size"), config.get("in_channels")
+    given = 2 * channels if learns_variance else channels
+    if not isinstance(size, int) or config.get("out_channels") != given:
+        return None
+    if vae is None:
+        return AnyImage(size) if channels == 3 else None
+    if type(vae).__name__ != "AutoencoderKL":
+        return None
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    return autoencoder_kl(vae, size=size * factor, upcast=upcast)

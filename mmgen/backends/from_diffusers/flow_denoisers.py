@@ -1,0 +1,201 @@
+"""Networks that predict the velocity on a straight path: Stable Diffusion 3, Flux and others."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl, autoencoder_qwen
+from mmgen.backends.from_diffusers.denoiser import Reading, square_images
+from mmgen.backends.from_diffusers.film_autoencoder import FilmLatents
+from mmgen.backends.given import GivenCondition
+from mmgen.core.codec import Codec
+from mmgen.families.diffusion.path import Straight, expand
+
+__all__ = ["FilmFlow", "JointFlow", "ListedFlow", "PackedFlow", "PackedFrameFlow"]
+
+_WAN_FPS = 16.0
+_Z_SIZE = 1024
+
+
+class Flow(Reading):
+    """A transformer that predicts the velocity on a straight path."""
+
+    path = Straight()
+
+    def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        velocity = self._velocity(z_t.to(self.dtype), t, c).to(z_t)
+        return z_t - expand(t, z_t) * velocity
+
+    @abstractmethod
+    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        """E[eps - x_0 | z_t, y] at times t (B,) from 0, data, to 1."""
+
+
+class JointFlow(Flow):
+    """Stable Diffusion 3."""
+
+    @classmethod
+    def codec(cls, pipeline: Any) -> Codec | None:
+        return square_images(pipeline)
+
+    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        states, pooled = (x.to(z_t) for x in self.texts(c))
+        return self.network(
+            hidden_states=z_t,
+            timestep=1000 * t,
+            encoder_hidden_states=states,
+            pooled_projections=pooled,
+        ).sample
+
+    def _encoded(self, text: str) -> tuple[Tensor, ...]:
+        states, _, pooled, _ = self.pipeline.encode_prompt(
+            text, None, None, device=self.device, do_classifier_free_guidance=False
+        )
+        return states, pooled
+
+
+class PackedFlow(Flow):
+    """Flux, which sees latents as a sequence of squares of two by two.
+
+    One that was distilled is told to imitate a guidance of 1, which is none.
+    """
+
+    @classmethod
+    def codec(cls, pipeline: Any) -> Codec | None:
+        vae = pipeline.vae
+        packed = pipeline.transformer.config.in_channels == 4 * vae.config.latent_channels
+        if type(vae).__name__ != "AutoencoderKL" or not packed:
+            return None
+        return autoencoder_kl(vae, size=pipeline.default_sample_size * pipeline.vae_scale_factor)
+
+    def unpacked(self, z: Tensor, options: Mapping[str, Any]) -> Tensor:
+        factor = self.pipeline.vae_scale_factor
+        default = self.pipeline.default_sample_size * factor
+        height, width = (options.get(side) or default for side in ("height", "width"))
+        return self.pipeline._unpack_latents(z, height, width, factor)
+
+    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        states, pooled = (x.to(z_t) for x in self.texts(c))
+        batch, channels, height, width = z_t.shape
+        own = self.pipeline
+        places = own._prepare_latent_image_ids(
+            batch, height // 2, width // 2, z_t.device, z_t.dtype
+        )
+        guided = self.network.config.guidance_embeds
+        found = self.network(
+            hidden_states=own._pack_latents(z_t, batch, channels, height, width),
+            timestep=t.to(z_t),
+            guidance=torch.ones_like(t) if guided else None,
+            pooled_projections=pooled,
+            encoder_hidden_states=states,
+            txt_ids=states.new_zeros(states.shape[1], 3),
+            img_ids=places,
+        ).sample
+        factor = own.vae_scale_factor
+        return own._unpack_latents(found, height * factor, width * factor, factor)
+
+    def _encoded(self, text: str) -> tuple[Tensor, ...]:
+        states, pooled, _ = self.pipeline.encode_prompt(text, None, device=self.device)
+        return states, pooled
+
+
+class FilmFlow(Flow):
+    """Wan, of one network for all noise. Its latents (B, C, T, H, W) are ours (B, T, C, H, W)."""
+
+    @classmethod
+    def codec(cls, pipeline: Any) -> Codec | None:
+        config = pipeline.config
+        several = config.get("boundary_ratio") is not None or config.get("expand_timesteps")
+        if several or type(pipeline.vae).__name__ != "AutoencoderKLWan":
+            return None
+        takes = inspect.signature(pipeline.__call__).parameters
+        shape = tuple(takes[name].default for name in ("num_frames", "height", "width"))
+        return FilmLatents(pipeline.vae, shape=shape, fps=_WAN_FPS)
+
+    def unpacked(self, z: Tensor, options: Mapping[str, Any]) -> Tensor:
+        return z.movedim(1, 2)
+
+    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        (states,) = self.texts(c)
+        found = self.network(
+            hidden_states=z_t.movedim(1, 2),
+            timestep=1000 * t,
+            encoder_hidden_states=states.to(z_t),
+        ).sample
+        return found.movedim(1, 2)
+
+    def _encoded(self, text: str) -> tuple[Tensor, ...]:
+        found = self.pipeline.encode_prompt(
+            text, do_classifier_free_guidance=False, device=self.device
+        )
+        return (found[0],)
+
+
+class ListedFlow(Flow):
+    """Z-Image, which takes lists, and whose time and velocity run from noise to data."""
+
+    @classmethod
+    def codec(cls, pipeline: Any) -> Codec | None:
+        vae = pipeline.vae
+        plain = pipeline.transformer.config.in_channels == vae.config.get("latent_channels")
+        if type(vae).__name__ != "AutoencoderKL" or not plain:
+            return None
+        return autoencoder_kl(vae, size=_Z_SIZE)
+
+    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        states = [found.to(z_t) for (found,) in self.each_text(c)]
+        (found,) = self.network(list(z_t[:, :, None]), 1 - t, states, return_dict=False)
+        return -torch.stack(list(found))[:, :, 0]
+
+    def _encoded(self, text: str) -> tuple[Tensor, ...]:
+        found, _ = self.pipeline.encode_prompt(
+            text, device=self.device, do_classifier_free_guidance=False
+        )
+        return tuple(found)
+
+
+class PackedFrameFlow(Flow):
+    """Qwen-Image, whose latents are films of one frame, packed as those of Flux are."""
+
+    @classmethod
+    def codec(cls, pipeline: Any) -> Codec | None:
+        vae = pipeline.vae
+        if type(vae).__name__ != "AutoencoderKLQwenImage":
+            return None
+        size = pipeline.default_sample_size * pipeline.vae_scale_factor
+        return autoencoder_qwen(vae, size=size)
+
+    def unpacked(self, z: Tensor, options: Mapping[str, Any]) -> Tensor:
+        factor = self.pipeline.vae_scale_factor
+        default = self.pipeline.default_sample_size * factor
+        height, width = (options.get(side) or default for side in ("height", "width"))
+        return self.pipeline._unpack_latents(z, height, width, factor)[:, :, 0]
+
+    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+        # Texts differ in length: none is padded to another.
+        rows = zip(z_t.split(1), t.split(1), self.each_text(c), strict=True)
+        return torch.cat([self._row(z, s, states.to(z)) for z, s, (states,) in rows])
+
+    def _row(self, z_t: Tensor, t: Tensor, states: Tensor) -> Tensor:
+        own, (_, channels, height, width) = self.pipeline, z_t.shape
+        guided = self.network.config.guidance_embeds
+        found = self.network(
+            hidden_states=own._pack_latents(z_t, 1, channels, height, width),
+            timestep=t.to(z_t),
+            guidance=torch.ones_like(t) if guided else None,
+            encoder_hidden_states=states,
+            img_shapes=[[(1, height // 2, width // 2)]],
+        ).sample
+        size = {"height": height, "width": width}
+        factor = own.vae_scale_factor
+        return self.unpacked(found, {side: n * factor for side, n in size.items()})
+
+    def _encoded(self, text: str) -> tuple[Tensor, ...]:
+        states, _ = self.pipeline.encode_prompt(text, device=self.device)
+        return (states,)
