@@ -1,0 +1,128 @@
+"""What people complain of in plain calls of transformers, beside the same question asked here.
+
+Each test shows both sides: the library's call goes wrong on it, and the pipeline does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from mmgen import Pipeline
+
+PROMPTS = ["A Red cat", "blue", "A blue cat sat on the left, number 3"]
+ANSWER = "A Red cat sat."
+
+
+def _writer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = tokenizer.eos_token
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def _translator(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    return (
+        AutoModelForSeq2SeqLM.from_pretrained(folder).eval(),
+        AutoTokenizer.from_pretrained(folder),
+    )
+
+
+def test_prompts_of_several_lengths_change_one_another(gpt2: Path) -> None:
+    model, tokenizer = _writer(gpt2)
+    greedy = {"do_sample": False, "max_new_tokens": 8}
+    batch = tokenizer(PROMPTS, return_tensors="pt", padding=True)
+    together = model.generate(**batch, **greedy)[:, batch["input_ids"].shape[1] :]
+    for i, (prompt, row) in enumerate(zip(PROMPTS, together, strict=True)):
+        one = tokenizer(prompt, return_tensors="pt")
+        alone = model.generate(**one, **greedy)[0, one["input_ids"].shape[1] :]
+        # The longest alone is not padded.
+        assert torch.equal(alone, row) == (i == 2)
+    pipe = Pipeline.from_pretrained(gpt2)
+    options = {"temperature": 0.0, "max_new_tokens": 8}
+    found = pipe([{"text": p} for p in PROMPTS], **options)
+    assert found == [pipe({"text": p}, **options) for p in PROMPTS]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "marian"])
+def test_a_sample_depends_on_its_neighbours(name: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(name)
+    causal = name == "gpt2"
+    model, tokenizer = _writer(folder) if causal else _translator(folder)
+    drawn = {"do_sample": True, "max_new_tokens": 8, "top_k": 0}
+
+    def draw(count: int) -> torch.Tensor:
+        torch.manual_seed(3)
+        inputs = tokenizer([PROMPTS[0]] * count, return_tensors="pt")
+        return model.generate(**inputs, **drawn)[0]
+
+    assert not torch.equal(draw(1), draw(3)[: len(draw(1))])
+    pipe = Pipeline.from_pretrained(folder)
+    y = {"text": PROMPTS[0]} if causal else PROMPTS[0]
+    alone = pipe(y, seed=3, max_new_tokens=8)
+    assert alone == pipe([y] * 3, seed=[3, 4, 5], max_new_tokens=8)[0]
+    assert alone == pipe(y, seed=3, num_samples=3, max_new_tokens=8)[0]
+
+
+def test_a_long_prompt_loses_its_end_or_the_call_breaks(gpt2: Path) -> None:
+    model, tokenizer = _writer(gpt2)
+    text = "A Red cat sat on the left. " * 6
+    # Cutting is what is asked for to keep the call from breaking, and nothing is said of it.
+    cut = tokenizer(text, truncation=True, return_tensors="pt")
+    assert tokenizer.decode(cut["input_ids"][0]) != text
+    with pytest.raises(IndexError):
+        model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=4)
+    pipe = Pipeline.from_pretrained(gpt2)
+    with pytest.raises(ValueError, match="at most 47 tokens, got .* nothing is cut"):
+        pipe({"text": text})
+
+
+def test_a_score_depends_on_how_it_was_searched(marian: Path) -> None:
+    model, tokenizer = _translator(marian)
+    inputs = tokenizer(PROMPTS[0], return_tensors="pt")
+
+    def scored(**how: float) -> tuple[torch.Tensor, float]:
+        found = model.generate(
+            **inputs,
+            **how,
+            num_beams=1 if "temperature" in how else 4,
+            do_sample="temperature" in how,
+            max_new_tokens=6,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        if "temperature" not in how:
+            return found.sequences[0], float(found.sequences_scores[0])
+        each = model.compute_transition_scores(found.sequences, found.scores, normalize_logits=True)
+        return found.sequences[0], float(each[each.isfinite()].sum())
+
+    # The same text has another score with another penalty of its length.
+    (one, first), (other, second) = scored(length_penalty=1.0), scored(length_penalty=0.5)
+    assert torch.equal(one, other) and abs(first - second) > 0.1
+    # And a sample has that of the distribution it was drawn from, not of the model.
+    torch.manual_seed(0)
+    sampled, warped = scored(temperature=0.5)
+    with torch.no_grad():
+        log_p = model(**inputs, decoder_input_ids=sampled[None, :-1]).logits[0].log_softmax(-1)
+    plain = float(log_p.gather(1, sampled[1:, None]).sum())
+    assert abs(warped - plain) > 0.1
+
+    pipe = Pipeline.from_pretrained(marian)
+    known = [
+        float(pipe.given(PROMPTS[0], **options).log_prob(ANSWER).nats)
+        for options in ({}, {"temperature": 0.5}, {"top_k": 3, "max_new_tokens": 4})
+    ]
+    assert known[0] == known[1] == known[2]
+    (best,) = pipe.given(PROMPTS[0]).best(1, num_beams=4)
+    other = pipe.given(PROMPTS[0], temperature=0.5).best(1, num_beams=4)[0]
+    assert best.nats == pytest.approx(other.nats, abs=1e-4)
