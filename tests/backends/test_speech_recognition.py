@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from mmgen import Audio, Pipeline
+from mmgen.backends.from_transformers.sounds import in_windows
 from mmgen.core.errors import LoadError
 from mmgen.inference import classify
 
@@ -181,6 +182,36 @@ def test_nothing_that_is_too_long_is_cut(folder: Path) -> None:
     assert isinstance(pipe(whole, max_new_tokens=3), str)
     with pytest.raises(ValueError, match="at most"):
         pipe.given(whole).log_prob(TEXT * 9)
+
+
+def test_a_long_sound_is_heard_in_parts_if_asked(folder: Path) -> None:
+    pipe = Pipeline.from_pretrained(folder)
+    # Sounds with rests between: whatever fits, they are cut in the rests.
+    parts = [_sound(seconds=0.7, pitch=p).samples for p in (300, 900, 1400)]
+    rest = np.random.default_rng(0).normal(size=(1, 2400)).astype(np.float32) * 1e-4
+    long = Audio(np.concatenate([parts[0], rest, parts[1], rest, parts[2]], axis=1), RATE)
+    with pytest.raises(ValueError, match='split="windows"'):
+        pipe(long)
+    most = pipe.encoder._window
+    windows = in_windows(long.samples[0], most, step=320)
+    assert np.array_equal(np.concatenate(windows), long.samples[0])
+    assert len(windows) > 1 and max(map(len, windows)) <= most
+    assert 0.7 * RATE < len(windows[0]) < 0.85 * RATE or most > 1.2 * RATE
+    for length in (most + 1, most + 500, 2 * most, 5 * most + 7):
+        noise = np.random.default_rng(1).normal(size=length).astype(np.float32)
+        cut = in_windows(noise, most, step=320)
+        assert np.array_equal(np.concatenate(cut), noise)
+        assert most // 3 <= min(map(len, cut)) and max(map(len, cut)) <= most
+    asked = {"split": "windows", "temperature": 0.0, "max_new_tokens": 6}
+    found = pipe([long, SOUNDS[0]], **asked)
+    each = [pipe(Audio(w[None], RATE), **asked) for w in windows]
+    between = "" if "whisper" in str(folder) else " "
+    assert found == [between.join(each), pipe(SOUNDS[0], **asked)]
+    # Of a whole text nobody knows which words belong to which part.
+    with pytest.raises(ValueError, match="parts"):
+        pipe.given(long, split="windows").log_prob(TEXT)
+    drawn = pipe.given(long, split="windows", max_new_tokens=4)
+    assert drawn.sample(2, seed=3)[0] == drawn.sample(1, seed=3)[0]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ def _speech_recognition(found: Recognised, place: Place, dtype: torch.dtype) -> 
         encoder=hearing,
         width=hearing.config.hidden_size,
         beginnings=spoken_beginnings(model, tokenizer),
+        # Whisper writes the blank before a word with the word.
+        between="" if hasattr(extractor, "n_samples") else " ",
     )
     network = SequenceToSequence(
         model, _targets(model, found), condition=encoder.spec, context=_context(model.config)

@@ -17,14 +17,19 @@ from mmgen.backends.from_transformers.beginnings import UNTOLD, Beginnings
 from mmgen.backends.from_transformers.decoders import follows
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
+from mmgen.core.options import Option
+from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
 from mmgen.modalities.audio.files import load_batch
+from mmgen.modalities.audio.value import Audio
 
-__all__ = ["Sounds"]
+__all__ = ["Sounds", "in_windows"]
 
 _VALUE_KEYS = {"audio", "language", "task"}
 # Of a model that tells no limit: an hour, which is what memory holds.
 _MOST_SECONDS = 3600
+# Of one that is heard in parts.
+_MOST_EVER = 24 * _MOST_SECONDS
 
 
 class Sounds(Encoder):
@@ -33,7 +38,8 @@ class Sounds(Encoder):
     A value is a sound, as the audio modality takes it, or {"audio": a sound, "language": ...,
     "task": ...} for a model that knows several. It has one channel and the model's own sampling
     rate; another is refused, never changed without being asked. So is one that is longer than the
-    model reads, since nothing is cut. None is an error: such a model always hears something.
+    model hears; with split="windows" it is heard in parts, cut where it is quietest, and what is
+    written of them is joined. None is an error: such a model always hears something.
 
     Sounds of several lengths are read apart, because the convolutions of these encoders see the
     padding.
@@ -45,6 +51,7 @@ class Sounds(Encoder):
         width: D, of the states that it gives.
         beginnings: What its decoder begins with; None if it has no decoder.
         least_samples: Of a sound that fills one frame.
+        between: What stands between the texts of two parts of a sound.
     """
 
     modality = "audio"
@@ -58,12 +65,13 @@ class Sounds(Encoder):
         width: int,
         beginnings: Beginnings | None = None,
         least_samples: int = 1,
+        between: str = " ",
     ) -> None:
         super().__init__()
         # Not a part: the pipeline's model holds it, and the encoder is a part of it.
         self._whole = [model]
         self.encoder, self.extractor, self.width = encoder, extractor, width
-        self.beginnings, self.least_samples = beginnings, least_samples
+        self.beginnings, self.least_samples, self.between = beginnings, least_samples, between
         self.name = extractor.model_input_names[0]
         self.most_frames = getattr(model.config, "max_source_positions", None)
         # Of a window that all sounds fill, if that is how the model hears.
@@ -73,6 +81,36 @@ class Sounds(Encoder):
     def spec(self) -> ConditionSpec:
         begun = None if self.beginnings is None else self.beginnings.count
         return ConditionSpec(token_dim=self.width, vector_dim=begun)
+
+    def options(self) -> tuple[Option, ...]:
+        said = "Whether a sound that is longer than the model hears is heard in parts."
+        return (Option("split", "never", said, choices=("windows", "never")),)
+
+    def parted(self, value: Any, **options: Any) -> Parted | None:
+        most = self._window
+        if options["split"] == "never" or most is None:
+            return None
+        asked, rate = _parts(value), self.extractor.sampling_rate
+        samples, _ = load_batch([asked["audio"]], sampling_rate=rate, max_samples=_MOST_EVER * rate)
+        windows = in_windows(samples[0].numpy(), most, step=rate // 50)
+        if len(windows) == 1:
+            return None
+
+        def join(answers: Sequence[str]) -> str:
+            return self.between.join(answers)
+
+        sounds = (Audio(window[None], rate) for window in windows)
+        values = tuple({**asked, "audio": sound} for sound in sounds)
+        # Nothing tells which words of a text belong to which part of its sound.
+        return Parted(values, join, lambda text: None)
+
+    @property
+    def _window(self) -> int | None:
+        """How many samples are heard at once, if there is a most."""
+        if self.most_samples is not None or self.most_frames is None:
+            return self.most_samples
+        # Frames of such models are a hundredth of a second.
+        return self.most_frames * self.extractor.sampling_rate // 100
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         """Sounds to features (B, T, F), or (B, F, T) of one length, and more.
@@ -155,9 +193,30 @@ class Sounds(Encoder):
     def _too_long(self, seconds: float, most: str) -> ValueError:
         return ValueError(
             f"Expected a sound of at most {most}, got {seconds:g} s. The model hears no more at "
-            "once, and nothing is cut. Give it in parts, a list of sounds, best cut where nobody "
-            "speaks."
+            'once, and nothing is cut. Give split="windows" to have it heard in parts, cut where '
+            "it is quietest, or give its parts as a list."
         )
+
+
+def in_windows(samples_N: np.ndarray, most: int, *, step: int) -> list[np.ndarray]:
+    """A sound in parts of which none is short, each but the last cut where it is quietest.
+
+    That place is looked for in the last third of what fits.
+
+    Args:
+        samples_N: The sound.
+        most: Most samples of a part.
+        step: Samples of a stretch whose loudness is told.
+    """
+    parts, rest_N, third = [], samples_N, most // 3
+    while len(rest_N) > most:
+        first, last = most - third, min(most, len(rest_N) - third)
+        loud = rest_N[first : last - (last - first) % step].reshape(-1, step).astype(np.float64)
+        quietest = int((loud**2).sum(1).argmin()) if len(loud) else 0
+        end = min(first + quietest * step + step // 2, last)
+        parts.append(rest_N[:end])
+        rest_N = rest_N[end:]
+    return [*parts, rest_N]
 
 
 def _parts(value: Any) -> Mapping[str, Any]:
