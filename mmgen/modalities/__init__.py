@@ -11,7 +11,8 @@ A modality is a module of this package with
 - `COLUMNS`: what a column of its values is often called in a table, and `IN_FILES`, whether its
   cells are paths of files that hold the value or the value itself,
 - `save(value, path)` and `save_many(values, path, titles)`: one value, or an overview of several,
-- `measures(value)`, where something of a value can be counted: numbers by name, or words,
+- `measures(value)`, where something of a value can be counted: numbers by name, or words, and
+  `doubts(value)`, what may be wrong with one that can be read,
 - `load_mask(path)` and `load_measurement(path)`, where a mask or a measurement of a value can be
   read from more than a .npy file.
 """

@@ -47,6 +47,7 @@ class PairsReport:
         first: The first pairs (y, x), as text.
         twice: Pairs that are the same, by where they stand: (first, again).
         elsewhere: Pairs that also stand in another collection, such as the validation split.
+        doubtful: Pairs in which something may be wrong, by what: "x is silent".
         numbers: (least, median, greatest) of what can be counted: "x.width", "y.characters".
         words: How often each value of a label stands there, by "y" or "y.<part>".
     """
@@ -57,6 +58,7 @@ class PairsReport:
     first: list[tuple[str, str]] = field(default_factory=list)
     twice: list[tuple[str, str]] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    doubtful: dict[str, list[str]] = field(default_factory=dict)
     numbers: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     words: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -83,6 +85,8 @@ class PairsReport:
                 f"{len(self.elsewhere)} pairs are also in the other split, such as "
                 f"{self.elsewhere[0]}: what is measured there will look too good."
             )
+        for what, places in self.doubtful.items():
+            found.append(f"{what} in {len(places)} pairs, such as {places[0]}.")
         for part, counts in self.words.items():
             most, least = max(counts.values()), min(counts.values())
             if most >= 100 * least:
@@ -109,10 +113,9 @@ def check_pairs(
         progress: Called with (pairs read, pairs in all).
     """
     report = PairsReport(count=len(pairs))
-    known = {} if against is None else dict(_digests(against))
+    known = set() if against is None else {own for own, _ in _digests(against)}
     seen: dict[bytes, str] = {}
-    numbers: dict[str, list[float]] = {}
-    words: dict[str, Counter[str]] = {}
+    measured: dict[str, list[Any]] = {}
     for index in range(len(pairs)):
         where = pairs.where(index)
         try:
@@ -122,24 +125,32 @@ def check_pairs(
             report.bad.append(BadPair(where, str(error).removeprefix(f"{where}: ")))
         else:
             report.good.append(index)
+            _note_same(report, digest(y, x), where, seen, known)
+            for doubt in _doubts(pipe, x):
+                report.doubtful.setdefault(doubt, []).append(where)
+            for name, value in _measures(pipe, y, x):
+                measured.setdefault(name, []).append(value)
             if len(report.first) < num_first:
                 report.first.append((_shown(y), _shown(x)))
-            own = digest(y, x)
-            if own in seen:
-                report.twice.append((seen[own], where))
-            seen.setdefault(own, where)
-            if own in known:
-                report.elsewhere.append(where)
-            for name, value in _measures(pipe, y, x):
-                if isinstance(value, str):
-                    words.setdefault(name, Counter())[value] += 1
-                else:
-                    numbers.setdefault(name, []).append(value)
         if progress is not None:
             progress(index + 1, len(pairs))
-    report.numbers = {n: (min(v), statistics.median(v), max(v)) for n, v in numbers.items()}
-    report.words = {n: dict(counts.most_common()) for n, counts in words.items()}
+    for name, values in measured.items():
+        if isinstance(values[0], str):
+            report.words[name] = dict(Counter(values).most_common())
+        else:
+            report.numbers[name] = (min(values), statistics.median(values), max(values))
     return report
+
+
+def _note_same(
+    report: PairsReport, own: bytes, where: str, seen: dict[bytes, str], known: set[bytes]
+) -> None:
+    """Note whether a pair has been seen before, or is known from elsewhere."""
+    if own in seen:
+        report.twice.append((seen[own], where))
+    seen.setdefault(own, where)
+    if own in known:
+        report.elsewhere.append(where)
 
 
 def _prepare(pipe: Pipeline, y: Any, x: Any) -> None:
@@ -151,6 +162,11 @@ def _prepare(pipe: Pipeline, y: Any, x: Any) -> None:
         codec.prepare([x])
     elif modality(codec.spec.modality).IN_FILES:
         modality(codec.spec.modality).load(x)
+
+
+def _doubts(pipe: Pipeline, x: Any) -> list[str]:
+    kind = modality(pipe.codec.spec.modality)
+    return [f"x is {doubt}" for doubt in kind.doubts(x)] if hasattr(kind, "doubts") else []
 
 
 def _measures(pipe: Pipeline, y: Any, x: Any) -> Iterator[tuple[str, float | str]]:

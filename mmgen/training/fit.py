@@ -37,6 +37,7 @@ from mmgen.training.batches import Batches, moved_to
 from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
 from mmgen.training.describing import described
 from mmgen.training.ema import WeightAverage
+from mmgen.training.locking import locked
 from mmgen.training.losses import Losses
 from mmgen.training.optimizers import optimizers_of
 from mmgen.training.pairs import ListedPairs, Pairs, batch_at
@@ -82,7 +83,7 @@ def fit(
         hand.
 
     Raises:
-        LoadError: If the output folder holds a run with other settings.
+        LoadError: If the output folder holds a run with other settings, or is in use by one.
         FloatingPointError: If the loss is not a finite number. The last checkpoint stays.
     """
     settings = TrainSettings(**settings)
@@ -96,12 +97,13 @@ def fit(
         if each is not None and len(each) == 0:
             raise ValueError(f"Expected at least one pair {what}, got none.")
     output = Path(output)
-    with only_training(pipe.parts, settings.only), adapted(pipe, settings) as adapters:
-        run = _Run(pipe, pairs, output, settings, preview, validation)
-        run.run(progress)
-        factors = None if adapters is None else adapters.factors()
-    if isinstance(pipe, Pipeline):
-        run.save(factors)
+    with locked(output):
+        with only_training(pipe.parts, settings.only), adapted(pipe, settings) as adapters:
+            run = _Run(pipe, pairs, output, settings, preview, validation)
+            run.run(progress)
+            factors = None if adapters is None else adapters.factors()
+        if isinstance(pipe, Pipeline):
+            run.save(factors)
     return pipe
 
 

@@ -173,6 +173,24 @@ def test_a_run_of_another_pipeline_is_refused(tmp_path: Path) -> None:
         fit(other, images, output=tmp_path, progress=False, steps=3, **SMALL)
 
 
+def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
+    class Meanwhile(ListedPairs):
+        refused = 0
+
+        def pair(self, index: int, rng: np.random.Generator) -> tuple:
+            with pytest.raises(LoadError, match="in use by another run"):
+                fit(fresh(), pictures(), output=tmp_path, progress=False, steps=1, **SMALL)
+            self.refused += 1
+            return super().pair(index, rng)
+
+    pairs = Meanwhile([pictures().pair(0, np.random.default_rng(0))] * 4)
+    pipe = fresh()
+    pipe.fit_statistics(pairs._pairs)
+    fit(pipe, pairs, output=tmp_path, progress=False, steps=1, statistics_from=1, **SMALL)
+    assert pairs.refused > 0
+    fit(pipe, pictures(), output=tmp_path, progress=False, steps=1, statistics_from=1, **SMALL)
+
+
 def test_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
     first = fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)
     again = fit(fresh(), pictures(), output=tmp_path, progress=False, steps=3, **SMALL)

@@ -313,7 +313,18 @@ def test_a_report_counts_and_names(tmp_path: Path) -> None:
     assert report.elsewhere == ["train.jsonl, line 2"]
     assert report.numbers["x.width"] == (16, 16, 16)
     assert report.words == {"y": {"cat": 2, "dog": 1}}
-    assert len(report.warnings) == 3
+    assert report.doubtful == {"x is of one colour": [f"train.jsonl, line {i}" for i in (1, 2, 3)]}
+    assert len(report.warnings) == 4
+
+
+def test_silent_and_clipped_sounds_are_told(speaker: Pipeline, tmp_path: Path) -> None:
+    tone = np.sin(np.arange(4000) / 5)[None].astype(np.float32)
+    for name, sound in {"soft": tone / 2, "loud": (3 * tone).clip(-1, 1), "none": tone * 0}.items():
+        save_sound(Audio(sound, 8000), tmp_path / f"{name}.wav")
+        (tmp_path / f"{name}.txt").write_text(name)
+    report = check_pairs(speaker, read_pairs(tmp_path, speaker))
+    assert report.doubtful == {"x is clipped": ["loud.wav"], "x is silent": ["none.wav"]}
+    assert report.numbers["x.seconds"] == (0.5, 0.5, 0.5)
 
 
 def test_training_reads_a_folder_and_names_what_it_cannot_read(tmp_path: Path) -> None:

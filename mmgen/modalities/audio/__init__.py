@@ -4,6 +4,7 @@ from mmgen.modalities.audio.encoder import AudioEncoder
 from mmgen.modalities.audio.files import (
     PREVIEW_SUFFIX,
     SUFFIXES,
+    doubts,
     in_a_row,
     load,
     measures,
@@ -28,6 +29,7 @@ __all__ = [
     "MelSpec",
     "MuLaw",
     "codec",
+    "doubts",
     "encoder",
     "in_a_row",
     "load",

@@ -20,6 +20,7 @@ from mmgen.modalities.audio.wav import read_wav, write_wav
 __all__ = [
     "PREVIEW_SUFFIX",
     "SUFFIXES",
+    "doubts",
     "fit_to_rate",
     "in_a_row",
     "load",
@@ -31,6 +32,7 @@ __all__ = [
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 PREVIEW_SUFFIX = SUFFIXES[0]
+_SILENT, _FULL, _CLIPPED_SHARE = 1e-4, 0.999, 1e-3
 MAX_BYTES = 2**30
 MAX_SAMPLES = 2**27
 # More rows than this are time, not channels.
@@ -92,6 +94,14 @@ def measures(value: Any) -> dict[str, float]:
     sound = load(value)
     channels = sound.samples.shape[0]
     return {"seconds": sound.seconds, "Hz": sound.sampling_rate, "channels": channels}
+
+
+def doubts(value: Any) -> list[str]:
+    """What may be wrong with a sound: it is silent, or clipped."""
+    samples = np.abs(load(value).samples)
+    if not samples.size or samples.max() < _SILENT:
+        return ["silent"]
+    return ["clipped"] if (samples >= _FULL).mean() > _CLIPPED_SHARE else []
 
 
 def fit_to_rate(value: Any, sampling_rate: int) -> Audio:

@@ -5,6 +5,7 @@ from mmgen.modalities.image.encoder import ImageEncoder
 from mmgen.modalities.image.files import (
     PREVIEW_SUFFIX,
     SUFFIXES,
+    doubts,
     grid,
     load,
     load_mask,
@@ -27,6 +28,7 @@ __all__ = [
     "Latents",
     "Pixels",
     "codec",
+    "doubts",
     "encoder",
     "grid",
     "load",

@@ -21,6 +21,7 @@ from mmgen.modalities.image.levels import to_signal
 __all__ = [
     "PREVIEW_SUFFIX",
     "SUFFIXES",
+    "doubts",
     "fit_into_square",
     "grid",
     "load",
@@ -125,6 +126,12 @@ def load_batch(values: Sequence[Any], *, size: int) -> Tensor:
 def measures(value: Any) -> dict[str, float]:
     """Width and height of an image, in pixels."""
     return dict(zip(("height", "width"), load(value).shape[1:], strict=True))
+
+
+def doubts(value: Any) -> list[str]:
+    """What may be wrong with an image: it is all of one colour."""
+    flat = load(value).flatten(1)
+    return ["of one colour"] if bool((flat == flat[:, :1]).all()) else []
 
 
 def fit_into_square(value: Any, size: int) -> Image.Image:
