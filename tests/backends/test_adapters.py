@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ STEPS = {"num_inference_steps": 2}
 def _made(folder: Path, checkpoint: Path, seed: int) -> Path:
     """The file of an adapter of the network and of the text encoder, with large weights."""
     library = diffusers.DiffusionPipeline.from_pretrained(checkpoint)
-    layers = {}
+    layers: dict[str, Any] = {}
     for part, targets in (("unet", ["to_q", "to_v", "to_out.0"]), ("text_encoder", ["v_proj"])):
         module = getattr(library, part)
         module.add_adapter(peft.LoraConfig(r=2, lora_alpha=4, target_modules=targets), "made")
@@ -35,6 +36,9 @@ def _made(folder: Path, checkpoint: Path, seed: int) -> Path:
         layers[f"{part}_lora_layers"] = {
             key: 0.5 * torch.randn(value.shape, generator=generator) for key, value in state.items()
         }
+        if seed == 2:
+            # Some files say how they were made.
+            layers[f"{part}_lora_adapter_metadata"] = module.peft_config["made"].to_dict()
     diffusers.StableDiffusionPipeline.save_lora_weights(folder, **layers)
     return folder / "pytorch_lora_weights.safetensors"
 
@@ -150,6 +154,12 @@ def test_what_is_refused_leaves_the_pipeline_as_it_was(
     save_file({f"other.{k}": v for k, v in weights.items()}, tmp_path / "other.safetensors")
     save_file({"a.b.c": torch.zeros(2)}, tmp_path / "none.safetensors")
     save_file({k: v[:, :3].clone() for k, v in weights.items()}, tmp_path / "cut.safetensors")
+    dora = {"unet.mid.to_q.dora_scale": torch.ones(2)}
+    save_file({**weights, **dora}, tmp_path / "dora.safetensors")
+    imports = {"unet.megatron_config": {"a": 1}, "unet.megatron_core": "antigravity"}
+    for name, said in (("imports", imports), ("copies", {"unet.layer_replication": [[0, 2]]})):
+        told = {"lora_adapter_metadata": json.dumps({"unet.r": 2, **said})}
+        save_file(weights, tmp_path / f"{name}.safetensors", metadata=told)
     (tmp_path / "half.safetensors").write_bytes(files[0].read_bytes()[:500])
     torch.save(weights, tmp_path / "pytorch_lora_weights.bin")
     torch.save(weights, tmp_path / "pickled.safetensors")
@@ -158,11 +168,14 @@ def test_what_is_refused_leaves_the_pipeline_as_it_was(
         ({"source": tmp_path / "other.safetensors"}, LoadError, "no adapter for StableDiffusion"),
         ({"source": tmp_path / "none.safetensors"}, LoadError, "no adapter for StableDiffusion"),
         ({"source": tmp_path / "cut.safetensors"}, LoadError, "no adapter for StableDiffusion"),
+        ({"source": tmp_path / "dora.safetensors"}, LoadError, "DoRA in the form of others"),
+        ({"source": tmp_path / "imports.safetensors"}, LoadError, "asks for megatron_config"),
+        ({"source": tmp_path / "copies.safetensors"}, LoadError, "asks for layer_replication"),
         ({"source": tmp_path / "half.safetensors"}, LoadError, "no whole safetensors file"),
         ({"source": tmp_path / "pickled.safetensors"}, LoadError, "no whole safetensors file"),
         ({"source": tmp_path / "pytorch_lora_weights.bin"}, LoadError, "is no safetensors file"),
         ({"source": tmp_path, "file": "pytorch_lora_weights.bin"}, LoadError, "is no safetensors"),
-        ({"source": tmp_path}, LoadError, "There is: cut.safetensors, half"),
+        ({"source": tmp_path}, LoadError, "There is: copies.safetensors, cut"),
         ({"source": "org/nothing", "local_files_only": True}, LoadError, "could not be had"),
         ({"source": files[0], "name": "style"}, ValueError, "is not taken; got 'style'"),
         ({"source": files[0], "name": "a.b"}, ValueError, "letters, digits"),
@@ -172,6 +185,7 @@ def test_what_is_refused_leaves_the_pipeline_as_it_was(
         with pytest.raises(error, match=message):
             pipe.adapters.load(**arguments)
         assert pipe.adapters.weights == {"style": 1.0}
+    assert "antigravity" not in sys.modules
     assert (_drawn(pipe) == before).all()
     with pytest.raises(UnknownNameError, match="Did you mean 'style'"):
         pipe.adapters.weigh({"stile": 1.0})

@@ -10,6 +10,7 @@ arXiv:2106.09685.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -30,6 +31,34 @@ __all__ = ["Adapters"]
 
 _FILE = "pytorch_lora_weights.safetensors"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# What a file may say of how its adapter was made. Of the rest peft imports some, or copies layers.
+_SAID = {
+    "alpha",
+    "alpha_pattern",
+    "base_model_name_or_path",
+    "bias",
+    "decompose_both",
+    "decompose_factor",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "inference_mode",
+    "init_lora_weights",
+    "init_weights",
+    "lora_alpha",
+    "lora_bias",
+    "lora_dropout",
+    "module_dropout",
+    "peft_type",
+    "peft_version",
+    "r",
+    "rank_dropout",
+    "rank_pattern",
+    "target_modules",
+    "task_type",
+    "use_dora",
+    "use_effective_conv2d",
+    "use_rslora",
+}
 _FAILURES = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
 
 
@@ -83,7 +112,8 @@ class Adapters:
 
         Raises:
             MissingDependency: If peft is not installed.
-            LoadError: If there is no safetensors file, it is broken, or fits no layer.
+            LoadError: If there is no safetensors file, it is broken, asks for more than an adapter
+                may, or fits no layer.
             SpecError: If the pipeline takes no adapters.
             ValueError: If the name is taken or is none, or the weight is not finite.
         """
@@ -216,7 +246,9 @@ class Adapters:
     def _count(self, name: str) -> int:
         """How many weights of an adapter there are in the pipeline."""
         return sum(
-            f".{name}." in key for _, layer in self._layers() for key, _ in layer.named_parameters()
+            f".{name}." in f"{key}."
+            for _, layer in self._layers()
+            for key, _ in layer.named_parameters()
         )
 
     def _layers(self) -> list[tuple[str, nn.Module]]:
@@ -303,12 +335,37 @@ def _keys(path: Path) -> list[str]:
 
     try:
         with safe_open(path, "pt") as opened:
-            keys = [k for k in opened.keys() if not k.endswith(("alpha", "dora_scale"))]
-    except (SafetensorError, OSError) as error:
+            keys = list(opened.keys())
+            said = json.loads((opened.metadata() or {}).get("lora_adapter_metadata") or "{}")
+    except (SafetensorError, OSError, ValueError) as error:
         raise LoadError(f"{path} is no whole safetensors file: {error}. Get it again.") from None
+    if any("dora_scale" in key for key in keys):
+        raise LoadError(
+            f"{path.name} scales whole columns of weights (DoRA in the form of others), which "
+            "diffusers leaves out. Ask for one without, or in the form of peft."
+        )
+    _check_said(path, said)
+    keys = [key for key in keys if not key.endswith("alpha")]
     if not keys:
         raise LoadError(f"{path} holds no weights. Get it again.")
     return keys
+
+
+def _check_said(path: Path, said: Any) -> None:
+    """Refuse a file that asks for what peft would import, copy or look for."""
+    from peft import LoraConfig
+
+    if not isinstance(said, dict):
+        raise LoadError(f"{path} says of itself no settings by name. Get it again.")
+    usual = LoraConfig().to_dict()
+    for key, value in said.items():
+        setting = key.rpartition(".")[2]
+        if value and setting not in _SAID and value != usual.get(setting):
+            raise LoadError(
+                f"{path.name} asks for {setting} = {ascii(value)[:40]}, which an adapter of a "
+                "diffusers pipeline has no use for. Use one without, or load it with diffusers "
+                "where you trust it."
+            )
 
 
 def _unfit(path: Path, pipeline: Any, why: str) -> LoadError:
