@@ -75,6 +75,7 @@ class Adapters:
         self._weights: dict[str, float] = {}
         self._fused: tuple[str, ...] = ()
         self._plain: dict[str, Tensor] = {}
+        self._learning: list[nn.Parameter] = []
 
     def __repr__(self) -> str:
         return f"Adapters({self._weights}, fused={list(self._fused)})"
@@ -132,6 +133,9 @@ class Adapters:
                 " Give another: name=..."
             )
         given = _keys(path)
+        if not self._weights:
+            # peft freezes them for good.
+            self._learning = [p for p in self._parameters() if p.requires_grad]
         try:
             with _quiet():
                 self._pipeline.load_lora_weights(
@@ -184,7 +188,7 @@ class Adapters:
                 self._plain.setdefault(f"{key}.{own}", parameter.detach().to("cpu", copy=True))
         components = list(self._pipeline.get_list_adapters())
         self._pipeline.fuse_lora(components=components)
-        self._pipeline.unload_lora_weights()
+        self._take_off()
         # They are no adapters to the library any more.
         self._pipeline.unfuse_lora(components=components)
         self._fused, self._weights = (*self._fused, *self._weights), {}
@@ -202,7 +206,7 @@ class Adapters:
             self._remove(name)
             return
         if self._weights:
-            self._pipeline.unload_lora_weights()
+            self._take_off()
         with torch.no_grad():
             for key, value in self._plain.items():
                 component, _, path = key.partition(".")
@@ -238,10 +242,24 @@ class Adapters:
 
     def _remove(self, name: str) -> None:
         if not self._weights:
-            self._pipeline.unload_lora_weights()
+            self._take_off()
         else:
             self._pipeline.delete_adapters(name)
         self._apply()
+
+    def _take_off(self) -> None:
+        """Leave the layers as they were built."""
+        self._pipeline.unload_lora_weights()
+        for parameter in self._learning:
+            parameter.requires_grad_(True)
+        self._learning = []
+
+    def _parameters(self) -> Iterator[nn.Parameter]:
+        """Those of all parts that can have adapters."""
+        for component in self._pipeline._lora_loadable_modules:
+            part = getattr(self._pipeline, component, None)
+            if part is not None:
+                yield from part.parameters()
 
     def _count(self, name: str) -> int:
         """How many weights of an adapter there are in the pipeline."""
