@@ -63,8 +63,19 @@ class AsGiven(Encoder):
         self.tokenizers, self.max_tokens = tuple(tokenizers), max_tokens
 
     @property
+    def modality(self) -> str | None:
+        return self.names[0] if len(self.names) == 1 else None
+
+    @property
     def spec(self) -> ConditionSpec:
         return ConditionSpec()
+
+    def drop(
+        self, tensors: dict[str, Any], *, rate: float, generator: torch.Generator | None = None
+    ) -> dict[str, Any]:
+        found = super().drop(tensors, rate=rate, generator=generator)
+        kept = zip(found["values"], found["given"].tolist(), strict=True)
+        return {**found, "values": tuple(row if given else {} for row, given in kept)}
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Any]:
         rows = tuple(map(self._parts, values))

@@ -21,7 +21,7 @@ __all__ = ["Adapters", "adapted"]
 
 
 class Adapters:
-    """Adapters of every linear layer of a pipeline's model, which alone are trained.
+    """Adapters of every linear layer of a pipeline's model that can learn; they alone are trained.
 
     Args:
         pipe: The pipeline, changed in place: everything else in it is frozen.
@@ -41,7 +41,11 @@ class Adapters:
             from peft import LoraConfig, LoraModel
         except ImportError:
             raise MissingDependency("peft", extra="lora", purpose="Training adapters") from None
-        linear = [n for n, m in pipe.model.named_modules() if isinstance(m, nn.Linear)]
+        linear = [
+            name
+            for name, module in pipe.model.named_modules()
+            if isinstance(module, nn.Linear) and module.weight.requires_grad
+        ]
         if not linear:
             raise SpecError("The model has no linear layer to adapt. Train without lora_rank.")
         self._pipe = pipe

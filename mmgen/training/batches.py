@@ -81,8 +81,11 @@ class Batches(IterableDataset):
 
 
 def moved_to(tensors: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Prepared tensors on a device."""
-    return {
-        k: moved_to(v, device) if isinstance(v, Mapping) else v.to(device, non_blocking=True)
-        for k, v in tensors.items()
-    }
+    """Prepared tensors on a device. What is no tensor, such as values not encoded yet, stays."""
+    return {k: _moved(v, device) for k, v in tensors.items()}
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Mapping):
+        return moved_to(value, device)
+    return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value

@@ -1,14 +1,18 @@
-"""Checkpoints of transformers learn in the same loop, and are saved as what they were."""
+"""Checkpoints of others learn in the same loop, and are saved as what they were."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import diffusers
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from mmgen.core.errors import SpecError
 from mmgen.pipeline import Pipeline
 from mmgen.training import fit
 
@@ -50,3 +54,43 @@ def test_a_language_model_learns(
     assert torch.allclose(loaded.given(ys).log_prob(xs).nats, after, atol=1e-4)
     theirs = auto.from_pretrained(tmp_path / "run" / "pipeline")
     assert sum(p.numel() for p in theirs.parameters()) > 0
+
+
+def _pictures(size: int) -> list[tuple[str, Image.Image]]:
+    return [(f"a {c} one", Image.new("RGB", (size, size), c)) for c in ("red", "green", "blue")]
+
+
+@pytest.mark.parametrize("name", ["sd", "sd3", "ddpm"])
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_a_diffusion_model_learns(
+    name: str, lora_rank: int, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    if lora_rank:
+        pytest.importorskip("peft")
+    pipe = Pipeline.from_pretrained(checkpoints(name))
+    pairs = _pictures(pipe.codec.size)
+    if name == "ddpm":
+        pairs = [(None, x) for _, x in pairs]
+    held = {k: v.clone() for k, v in pipe.parts.state_dict().items()}
+    run = {"output": tmp_path / "run", "validation": pairs * 8, "lora_rank": lora_rank}
+    fit(pipe, pairs, **run, **(SETTINGS | {"learning_rate": 3e-3, "batch_size": 6}))
+    rows = [json.loads(r) for r in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    # Most of these UNets is convolutions, which have no adapters.
+    assert losses[-1] < (0.97 if lora_rank else 0.9) * losses[0]
+    now = pipe.parts.state_dict()
+    changed = {k for k in held if not torch.equal(held[k], now[k])}
+    assert changed and all(".unet." in k or ".transformer." in k for k in changed)
+    image = pipe(pairs[0][0], seed=0, num_inference_steps=2)
+    again = Pipeline.from_pretrained(tmp_path / "run")(pairs[0][0], seed=0, num_inference_steps=2)
+    assert image.tobytes() == again.tobytes()
+    diffusers.DiffusionPipeline.from_pretrained(tmp_path / "run" / "pipeline")
+
+
+def test_a_pipeline_that_is_only_called_cannot_learn(
+    checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pipe = Pipeline.from_pretrained(checkpoints("dit"))
+    pairs = [(0, Image.new("RGB", (16, 16)))]
+    with pytest.raises(SpecError, match="is only called, so it cannot learn"):
+        fit(pipe, pairs, output=tmp_path, **SETTINGS)

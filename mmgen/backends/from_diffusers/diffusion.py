@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmgen.backends.called import CalledConditional
 from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
+from mmgen.backends.from_diffusers.schedule import Scheduled
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Conditional, Progress
 from mmgen.core.latent import Latent
@@ -49,6 +51,15 @@ class LibraryDiffusion(LibraryPipeline):
         output = "np" if getattr(pipeline, "vae", None) is None else "latent"
         super().__init__(pipeline, spec=spec, arguments=arguments, output=output)
         self.family = Diffusion(denoiser, spec=spec, path=denoiser.path, target="data")
+        # The rest only reads and shows.
+        self.networks.requires_grad_(False)
+        denoiser.network.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> LibraryDiffusion:
+        super().train(mode)
+        for part in self.networks.values():
+            part.train(mode and part is self.family.network.network)
+        return self
 
     def shown(self, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
         return partial(self.family.network.unpacked, options=options)
@@ -56,6 +67,27 @@ class LibraryDiffusion(LibraryPipeline):
     def options(self) -> tuple[Option, ...]:
         own = tuple(o for o in self.family.options() if o.name in _OWN)
         return (*super().options(), *own)
+
+    def loss(
+        self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Squared error (B,) of what such networks are trained to predict.
+
+        That is the noise at one of the schedule's steps, or the velocity of a straight path.
+
+        Source: Denoising Diffusion Probabilistic Models (Ho et al., 2020), Eq. 14,
+        arXiv:2006.11239; Scaling Rectified Flow Transformers (Esser et al., 2024), Sec. 3.1,
+        arXiv:2403.03206
+        """
+        path, x_0 = self.family.path, latent.z
+        if not isinstance(path, Scheduled):
+            return self.family.loss(latent, c, generator=generator)
+        step = torch.randint(1, path.num_steps + 1, (len(x_0),), generator=generator)
+        t = (step / (path.num_steps + 1)).to(x_0)
+        eps = torch.randn(x_0.shape, generator=generator).to(x_0)
+        z_t = path.mix(x_0, eps, t)
+        prediction = self.family.network(z_t, t, c)
+        return (path.noise_of(z_t, prediction, t) - eps).square().flatten(1).mean(1)
 
     def forward(self, c: Condition, **options: Any) -> Conditional:
         asked = {name: options.pop(name) for name in _OWN if name in options}

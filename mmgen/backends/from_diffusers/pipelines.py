@@ -121,8 +121,8 @@ class LibraryPipeline(Model):
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
         raise SpecError(
-            "Training of whole diffusers pipelines is not there yet. Use the training scripts of "
-            "diffusers, whose result can be loaded."
+            f"{type(self.pipeline).__name__} is only called, so it cannot learn here. Use the "
+            "training scripts of diffusers, whose result can be loaded."
         )
 
     @contextmanager
