@@ -252,6 +252,23 @@ def test_whisper_of_one_language(whisper: Path, tmp_path: Path) -> None:
     assert text == processor.tokenizer.decode(ids[0], skip_special_tokens=True)
 
 
+def test_speech2text_of_several_languages(tmp_path: Path) -> None:
+    folder = tiny_readers.speech2text(tmp_path, multilingual=True)
+    model, processor = _original(folder)
+    pipe = Pipeline.from_pretrained(folder)
+    found = pipe(
+        [SOUNDS[0], {"audio": SOUNDS[0], "language": "de"}], temperature=0.0, max_new_tokens=8
+    )
+    for text, language in zip(found, ("fr", "de"), strict=True):
+        begin = processor.tokenizer.lang_code_to_id[language]
+        inputs = _inputs(processor, SOUNDS[0])
+        ids = model.generate(**inputs, forced_bos_token_id=begin, max_new_tokens=9, num_beams=1)
+        assert text == processor.tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert found[0] != found[1]
+    with pytest.raises(ValueError, match="no language of this model"):
+        pipe({"audio": SOUNDS[0], "language": "tlh"})
+
+
 def test_checkpoints_that_lack_something(speech2text: Path, tmp_path: Path) -> None:
     model = Speech2TextForConditionalGeneration.from_pretrained(speech2text)
     _, processor = _original(speech2text)

@@ -17,13 +17,16 @@ from transformers import (
     BlipForConditionalGeneration,
     BlipImageProcessor,
     BlipProcessor,
+    DonutSwinConfig,
     GenerationConfig,
     GPT2Config,
+    MBartConfig,
     Speech2TextConfig,
     Speech2TextFeatureExtractor,
     Speech2TextForConditionalGeneration,
     Speech2TextProcessor,
     Speech2TextTokenizer,
+    TrOCRConfig,
     VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel,
     ViTConfig,
@@ -90,13 +93,22 @@ def whisper(folder: Path) -> Path:
     return folder
 
 
-def speech2text(folder: Path) -> Path:
-    """Speech2Text of one language, that hears a second and a half at once."""
-    spm = pieces(folder, "sentencepiece.bpe", bos_id=0, pad_id=1, eos_id=2, unk_id=3)
+def speech2text(folder: Path, *, multilingual: bool = False) -> Path:
+    """Speech2Text, that hears a second and a half at once and writes one language, or eight."""
+    more = {}
+    if multilingual:
+        codes = transformers.models.speech_to_text.tokenization_speech_to_text.LANGUAGES["mustc"]
+        more = {"user_defined_symbols": [f"<lang:{code}>" for code in codes]}
+    ids = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3}
+    spm = pieces(folder, "sentencepiece.bpe", **ids, **more)
     words = sentencepiece.SentencePieceProcessor(model_file=str(spm))
     own = {words.id_to_piece(i): i for i in range(len(words))}
     (folder / "vocab.json").write_text(json.dumps(own), "utf-8")
-    tokenizer = Speech2TextTokenizer(str(folder / "vocab.json"), str(spm))
+    tokenizer = Speech2TextTokenizer(
+        str(folder / "vocab.json"),
+        str(spm),
+        **({"lang_codes": "mustc", "tgt_lang": "fr"} if multilingual else {}),
+    )
     config = Speech2TextConfig(
         **_SIZES,
         vocab_size=len(own),
@@ -111,9 +123,28 @@ def speech2text(folder: Path) -> Path:
     return folder
 
 
-def vision_encoder_decoder(folder: Path) -> Path:
-    """A ViT, whose states a projection brings to a GPT-2."""
+def vision_encoder_decoder(folder: Path, decoder: str = "gpt2") -> Path:
+    """A picture that a ViT sees, or a Swin for "mbart", and a decoder writes of."""
     tokenizer = byte_tokenizer()
+    common = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "is_decoder": True,
+        "add_cross_attention": True,
+    }
+    sizes = {
+        "decoder_layers": 2,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 48,
+        "max_position_embeddings": 48,
+        "pad_token_id": 1,
+    }
+    writer = {
+        "gpt2": lambda: GPT2Config(**common, n_positions=48, n_embd=32, n_layer=2, n_head=2),
+        "trocr": lambda: TrOCRConfig(**common, **sizes, d_model=32, cross_attention_hidden_size=24),
+        "mbart": lambda: MBartConfig(**common, **sizes, d_model=32, is_encoder_decoder=False),
+    }[decoder]()
     vision = ViTConfig(
         image_size=16,
         patch_size=8,
@@ -122,17 +153,15 @@ def vision_encoder_decoder(folder: Path) -> Path:
         num_attention_heads=2,
         intermediate_size=32,
     )
-    writer = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=48,
-        n_embd=32,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=0,
-        eos_token_id=0,
-        is_decoder=True,
-        add_cross_attention=True,
-    )
+    if decoder == "mbart":
+        vision = DonutSwinConfig(
+            image_size=(16, 16),
+            patch_size=2,
+            embed_dim=8,
+            depths=[1, 1],
+            num_heads=[2, 2],
+            window_size=2,
+        )
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(
         vision, writer, decoder_start_token_id=0, pad_token_id=0, eos_token_id=0
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -45,7 +46,7 @@ def byte_tokenizer(*special: str, chat: bool = False) -> PreTrainedTokenizerFast
     )
 
 
-def pieces(folder: Path, name: str, **ids: int) -> Path:
+def pieces(folder: Path, name: str, **ids: Any) -> Path:
     """A sentencepiece model trained on the corpus."""
     (folder / "corpus.txt").write_text("\n".join(CORPUS), encoding="utf-8")
     sentencepiece.SentencePieceTrainer.train(

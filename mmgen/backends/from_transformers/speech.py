@@ -81,17 +81,19 @@ class SpeechConditional(CalledConditional):
     def _call(
         self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
     ) -> list[Tensor]:
-        found = []
+        found, device = [], next(self.model.parameters()).device
         for generator in generators:
-            with _drawing_from(generator):
+            with _drawing_from(generator, device):
                 found.append(self.model.speak(values, self.options).float().cpu())
         return found
 
 
 @contextmanager
-def _drawing_from(generator: torch.Generator) -> Iterator[None]:
-    """torch's global generator on the CPU in the state of another, and that one moved on."""
+def _drawing_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """torch's global generators in the state of another on the CPU, and that one moved on."""
     with torch.random.fork_rng():
         torch.set_rng_state(generator.get_state())
+        if device.type == "cuda":
+            torch.cuda.manual_seed_all(generator.initial_seed())
         yield
         generator.set_state(torch.get_rng_state())
