@@ -27,6 +27,7 @@ from mmgen.core.conditional import LogProb, Progress
 from mmgen.core.options import Option, resolve_options
 from mmgen.core.rng import derive_seeds, expand_seeds
 from mmgen.distribution import Seen
+from mmgen.door import Door
 
 __all__ = ["Chain", "ChainDistribution", "Stage"]
 
@@ -49,7 +50,7 @@ class Stage(Protocol):
         """P(X | y), with `sample` and `log_prob`."""
 
 
-class Chain:
+class Chain(Door):
     """P(X | Y) made of stages, each conditioned on what the one before it generates.
 
     It has the door of a pipeline: it is called, it has `given` and `options`. `first >> second`
@@ -124,36 +125,6 @@ class Chain:
             single=single,
             num_draws=settings["num_chain_draws"],
         )
-
-    def __call__(
-        self,
-        y: Any = None,
-        *,
-        num_samples: int | None = None,
-        seed: int | Sequence[int] | None = None,
-        progress: Progress | None = None,
-        preview: Seen | None = None,
-        **options: Any,
-    ) -> Any:
-        """Sample: one value for one condition, a list for a list.
-
-        Args:
-            y: A condition, a list of them, or None for none.
-            num_samples: If given, a list of so many for each condition.
-            seed: s for s, s + 1, ... over all samples, conditions outermost; or a list of one each.
-            progress: Called with (steps done, steps in all). What it raises ends the sampling.
-            preview: As that of a pipeline; only the last stage has guesses.
-            options: Those that `options()` lists.
-
-        Returns:
-            As that of a pipeline.
-        """
-        count = 1 if num_samples is None else num_samples
-        told = {"seed": seed, "progress": progress, "preview": preview}
-        samples = self.given(y, **options).sample(count, **told)
-        if num_samples is not None:
-            return samples
-        return samples[0] if not isinstance(y, (list, tuple)) else [s[0] for s in samples]
 
     def _routes(self) -> dict[str, tuple[int, Option]]:
         """Which option of which stage each name stands for."""

@@ -21,13 +21,14 @@ from mmgen.compose import compose_parts
 from mmgen.conditioning import condition, guidance_options
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec
-from mmgen.core.conditional import Conditional, Progress
+from mmgen.core.conditional import Conditional
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
 from mmgen.core.parted import Parted
-from mmgen.distribution import MAX_SAMPLES, Distribution, Seen
+from mmgen.distribution import MAX_SAMPLES, Distribution
+from mmgen.door import Door
 from mmgen.given import complete, measure, require_one
 from mmgen.guidance.posterior import Posterior
 from mmgen.learner import Learner
@@ -39,7 +40,7 @@ COMPOSED = "compose"
 """What a saved pipeline that was put together by `Pipeline.compose` calls its recipe."""
 
 
-class Pipeline(Learner):
+class Pipeline(Learner, Door):
     """P(X | Y) between values that people hold.
 
     Args:
@@ -198,38 +199,6 @@ class Pipeline(Learner):
         if not any(found):
             return None
         return tuple(p or Parted.of_one(y) for p, y in zip(found, conditions, strict=True))
-
-    def __call__(
-        self,
-        y: Any = None,
-        *,
-        num_samples: int | None = None,
-        seed: int | Sequence[int] | None = None,
-        progress: Progress | None = None,
-        preview: Seen | None = None,
-        **options: Any,
-    ) -> Any:
-        """Sample: one value for one condition, a list for a list.
-
-        Args:
-            y: A condition, a list of them, or None for none.
-            num_samples: If given, a list of so many for each condition.
-            seed: s for s, s + 1, ... over all samples, conditions outermost; or a list of one each.
-            progress: Called with (steps done, steps in all). What it raises ends the sampling.
-            preview: Called after each step with (steps done, steps in all, guess); `guess()` is a
-                list of what the samples would be now, see `Distribution.sample`.
-            options: Those that `options()` lists, and what `given` takes besides.
-
-        Returns:
-            A value of X; a list of them for several conditions; a list of num_samples of them in
-            place of each if num_samples is given.
-        """
-        count = 1 if num_samples is None else num_samples
-        told = {"seed": seed, "progress": progress, "preview": preview}
-        samples = self.given(y, **options).sample(count, **told)
-        if num_samples is not None:
-            return samples
-        return samples[0] if not isinstance(y, (list, tuple)) else [s[0] for s in samples]
 
     def encode(self, x: Any, y: Any = None, **options: Any) -> Tensor:
         """The code of a value, about standard normal, or of each of a list.

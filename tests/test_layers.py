@@ -23,6 +23,7 @@ ROWS = {
     "compose": 4,
     "conditioning": 4,
     "distribution": 4,
+    "door": 4,
     "given": 4,
     "hub": 4,
     "learner": 4,
