@@ -135,6 +135,20 @@ def test_gradients_flow_through_what_is_run_again(overflowing: Callable[[str], P
     assert z.grad.isfinite().all() and z.grad.any()
 
 
+def test_a_network_that_overflows_at_every_step(checkpoints: Callable[[str], Path]) -> None:
+    pipe = Pipeline.from_pretrained(checkpoints("sd"), dtype=torch.float16)
+    unet = pipe.model.pipeline.unet
+    weight = unet.conv_in.weight.detach().float()
+    unet.conv_in.weight.data = (weight * (5e4 / weight.abs().max())).half()
+    options = {"seed": 3, "num_inference_steps": 2}
+    with pytest.warns(UserWarning, match="unet.forward gave NaN or infinity in float16"):
+        found = np.asarray(pipe(TEXT, **options)).astype(int)
+    expected = np.asarray(pipe.to(dtype=torch.float32)(TEXT, **options)).astype(int)
+    # The rest was in half precision.
+    assert np.abs(found - expected).mean() < 2
+    assert found.std() > 1
+
+
 def test_what_is_broken_in_float32_is_an_error(checkpoints: Callable[[str], Path]) -> None:
     pipe = Pipeline.from_pretrained(checkpoints("sd"), dtype=torch.float16)
     pipe.model.pipeline.vae.decoder.conv_out.bias.data[0] = torch.nan
@@ -143,6 +157,18 @@ def test_what_is_broken_in_float32_is_an_error(checkpoints: Callable[[str], Path
         pytest.raises(ValueError, match="vae.decode gives NaN or infinity in float32, too"),
     ):
         pipe(TEXT, seed=0, num_inference_steps=1)
+
+
+@torch.no_grad()
+def test_what_half_precision_cannot_hold_is_an_error() -> None:
+    large = nn.Linear(2, 1, bias=False).half()
+    large.weight.fill_(6e4)
+    x = torch.full((1, 2), 10.0).half()
+    with (
+        pytest.warns(UserWarning, match="part gave NaN or infinity in float16"),
+        pytest.raises(ValueError, match="beyond what float16 holds"),
+    ):
+        run(large, large.forward, "part", x)
 
 
 @torch.no_grad()

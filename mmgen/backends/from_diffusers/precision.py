@@ -52,14 +52,16 @@ def run(part: nn.Module, call: Callable[..., Any], name: str, /, *args: Any, **k
         What the call gives, tensors in the part's precision.
 
     Raises:
-        ValueError: If there is NaN or infinity in float32, too, or the weights are not there to be
-            made float32, because they are fetched during a call.
+        ValueError: If there is NaN or infinity in float32, too, or what there is does not fit half
+            precision; or the weights are not there to be made float32, because they are fetched
+            during a call.
     """
     found = call(*args, **kwargs)
     dtype = next((p.dtype for p in part.parameters() if p.is_floating_point()), torch.float32)
     if dtype not in _HALF or _finite(found):
         return found
-    what = f"{name} gave NaN or infinity in {str(dtype).removeprefix('torch.')}."
+    kind = str(dtype).removeprefix("torch.")
+    what = f"{name} gave NaN or infinity in {kind}."
     places: set[torch.device] = {x.device for x in _tensors((args, kwargs))}
     if any(p.device not in places for p in part.parameters()):
         raise ValueError(
@@ -77,7 +79,13 @@ def run(part: nn.Module, call: Callable[..., Any], name: str, /, *args: Any, **k
             f"{name} gives NaN or infinity in float32, too. Its weights may be broken, or an "
             "option (guidance_scale, say) is far from what it was made for."
         )
-    return _each(found, partial(_cast, kinds=(torch.float32,), dtype=dtype))
+    half = _each(found, partial(_cast, kinds=(torch.float32,), dtype=dtype))
+    if not _finite(half):
+        raise ValueError(
+            f"{what} In float32 it gives numbers beyond what {kind} holds. Load the pipeline with "
+            "dtype=torch.bfloat16 or torch.float32."
+        )
+    return half
 
 
 def in_float32(part: nn.Module, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
