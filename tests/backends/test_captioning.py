@@ -11,6 +11,7 @@ import pytest
 import torch
 from backends import tiny_readers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -140,6 +141,16 @@ def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None
     assert torch.equal(_pixels(processor, IMAGES[1]), _pixels(again, IMAGES[1]))
     loaded = Pipeline.from_pretrained(saved)
     assert loaded(IMAGES[0], seed=1, max_new_tokens=6) == pipe(IMAGES[0], seed=1, max_new_tokens=6)
+
+
+def test_a_pooler_that_nobody_asks_may_be_missing(tmp_path: Path) -> None:
+    folder = tiny_readers.vision_encoder_decoder(tmp_path)
+    whole = Pipeline.from_pretrained(folder)(IMAGES[0], seed=1, max_new_tokens=8)
+    weights = load_file(folder / "model.safetensors")
+    less = {key: value for key, value in weights.items() if "pooler" not in key}
+    assert len(less) == len(weights) - 2
+    save_file(less, folder / "model.safetensors", metadata={"format": "pt"})
+    assert Pipeline.from_pretrained(folder)(IMAGES[0], seed=1, max_new_tokens=8) == whole
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from backends import tiny_readers
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCTC, AutoProcessor
 
 from mmgen import Audio, Pipeline
 from mmgen.backends.from_transformers.ctc import AlignedConditional
-from mmgen.core.errors import SpecError
+from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
 from mmgen.inference import classify
@@ -151,6 +153,21 @@ def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None
     torch.testing.assert_close(after, before)
     again = Pipeline.from_pretrained(tmp_path / "saved")
     assert again(SOUNDS[1], seed=1) == pipe(SOUNDS[1], seed=1)
+
+
+def test_weights_that_only_training_takes_may_be_missing(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    weights = load_file(copy / "model.safetensors")
+    unused = [key for key in weights if key.endswith("masked_spec_embed")]
+    assert len(unused) == 1
+    del weights[unused[0]]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    whole = Pipeline.from_pretrained(folder)
+    assert Pipeline.from_pretrained(copy)(SOUNDS[1], seed=1) == whole(SOUNDS[1], seed=1)
+    del weights["lm_head.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LoadError, match="lm_head.weight"):
+        Pipeline.from_pretrained(copy)
 
 
 @pytest.mark.parametrize(
