@@ -83,12 +83,14 @@ class Sounds(Encoder):
         return ConditionSpec(token_dim=self.width, vector_dim=begun)
 
     def options(self) -> tuple[Option, ...]:
+        if self._window is None:
+            return ()
         said = "Whether a sound that is longer than the model hears is heard in parts."
         return (Option("split", "never", said, choices=("windows", "never")),)
 
     def parted(self, value: Any, **options: Any) -> Parted | None:
         most = self._window
-        if options["split"] == "never" or most is None:
+        if most is None or options["split"] == "never":
             return None
         asked, rate = _parts(value), self.extractor.sampling_rate
         samples, _ = load_batch([asked["audio"]], sampling_rate=rate, max_samples=_MOST_EVER * rate)
