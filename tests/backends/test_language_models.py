@@ -151,8 +151,10 @@ def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None
     assert again(prompt, seed=1, max_new_tokens=6) == pipe(prompt, seed=1, max_new_tokens=6)
     card = json.loads((tmp_path / "saved" / "mmgen.json").read_text("utf-8"))
     assert card["distribution"] == "P(text | text)"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "note.txt").write_text("kept")
     with pytest.raises(ValueError, match="not empty"):
-        pipe.save_pretrained(tmp_path / "saved")
+        pipe.save_pretrained(tmp_path / "other")
 
 
 def test_messages_are_put_as_the_template_puts_them(llama: Path) -> None:
