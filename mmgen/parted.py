@@ -143,7 +143,7 @@ class PartedDistribution:
             seed: As in `Distribution.log_prob`.
 
         Returns:
-            A "lower bound": x may be made of other parts in other ways.
+            A "lower bound" if there are several parts: x may be made of others in other ways.
 
         Raises:
             ValueError: If there is not one value for each condition, or it has not as many parts.
@@ -179,7 +179,7 @@ class PartedDistribution:
 
         return LogProb(
             nats=summed("nats"),
-            kind="lower bound",
+            kind="lower bound" if len(parts) > len(values) else rows[0][0][0].kind,
             std_error=summed("std_error", 2).sqrt(),
             num_dims=summed("num_dims"),
             how=f"sum over parts, one for each of the condition; {rows[0][0][0].how}",

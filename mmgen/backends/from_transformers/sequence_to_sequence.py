@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.from_transformers.decoders import follows
+from mmgen.backends.from_transformers.glossary import Demanding, checked_glossary, demanded
 from mmgen.backends.from_transformers.targets import ReadCache, Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
@@ -25,7 +26,7 @@ from mmgen.modalities.text.by_sentence import by_sentence
 
 __all__ = ["SequenceToSequence", "Sources"]
 
-_VALUE_KEYS = {"text", "source_lang", "target_lang"}
+_VALUE_KEYS = {"text", "source_lang", "target_lang", "glossary"}
 # How models of several languages without tokens of their own are told which one to write.
 _TOLD = re.compile(r"\s*(>>[^<>\s]+<<)\s*")
 
@@ -92,7 +93,9 @@ class Sources(Encoder):
     A value is a text, or {"text": ..., "target_lang": ..., "source_lang": ...} for a model of many
     languages, by the codes of its own tokenizer. None is an error: such a model always has a
     source. A text that is too long is refused, never cut; with split="sentences" a text of several
-    sentences is answered one by one, and what is too long in pieces.
+    sentences is answered one by one, and what is too long in pieces. With a glossary,
+    {"source term": "target term"}, as an option or a part of a value, an answer contains the terms
+    that belong to those of its source.
 
     Args:
         encoder: The model's encoder.
@@ -127,12 +130,25 @@ class Sources(Encoder):
 
     def options(self) -> tuple[Option, ...]:
         said = "Whether a text of several sentences is answered one by one."
-        return (Option("split", self.split, said, choices=("sentences", "never")),)
+        terms = "How terms are to be translated, {source term: target term}; with temperature 0."
+        return (
+            Option("split", self.split, said, choices=("sentences", "never")),
+            Option("glossary", None, terms, optional=True, kind=dict),
+        )
 
     def parted(self, value: Any, **options: Any) -> Parted | None:
-        if options["split"] == "never":
+        glossary = options["glossary"]
+        if glossary is None and options["split"] == "never":
             return None
         asked = self._asked(value)
+        if glossary is not None:
+            own = checked_glossary(asked.get("glossary", {}))
+            asked = {**asked, "glossary": checked_glossary(glossary) | own}
+        whole = None if glossary is None else Parted.of_one(asked)
+        return whole if options["split"] == "never" else self._by_sentence(asked) or whole
+
+    def _by_sentence(self, asked: Mapping[str, Any]) -> Parted | None:
+        """A value sentence by sentence, if there are several."""
         told = _TOLD.match(asked["text"])
         text = asked["text"][told.end() :] if told else asked["text"]
         source, target = (getattr(self.tokenizer, f"{n}_lang", None) for n in ("source", "target"))
@@ -154,7 +170,7 @@ class Sources(Encoder):
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         """Texts to ids (B, M), mask (B, M), begin (B, P) and given (B,)."""
-        rows, begins = zip(*map(self._read, values), strict=True)
+        rows, begins, terms = zip(*map(self._read, values), strict=True)
         ids = torch.full((len(rows), max(map(len, rows))), self.tokenizer.pad_token_id or 0)
         mask = torch.zeros_like(ids, dtype=torch.bool)
         for row, there, own in zip(ids, mask, rows, strict=True):
@@ -164,15 +180,17 @@ class Sources(Encoder):
             "mask": mask,
             "begin": torch.tensor(begins),
             "given": torch.ones(len(rows), dtype=torch.bool),
+            **({"terms": terms} if any(terms) else {}),
         }
 
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
         device = next(self.parameters()).device
         ids, mask, begin = (tensors[name].to(device) for name in ("ids", "mask", "begin"))
         states = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        return Condition(len(ids), states, mask, begin)
+        c = Condition(len(ids), states, mask, begin)
+        return Demanding.of(c, tensors["terms"]) if "terms" in tensors else c
 
-    def _read(self, value: Any) -> tuple[list[int], tuple[int, ...]]:
+    def _read(self, value: Any) -> tuple[list[int], tuple[int, ...], tuple[str, ...]]:
         asked = self._asked(value)
         ids = self._tokens(asked["text"], asked.get("source_lang"))
         if self.max_tokens is not None and len(ids) > self.max_tokens:
@@ -181,7 +199,8 @@ class Sources(Encoder):
                 f"{asked['text'][:40]!r}... The model reads no more; nothing is cut. Give it in "
                 'parts, or give split="sentences".'
             )
-        return ids, self._begin(asked.get("target_lang"))
+        terms = demanded(asked["text"], checked_glossary(asked.get("glossary", {})))
+        return ids, self._begin(asked.get("target_lang")), terms
 
     def _asked(self, value: Any) -> Mapping[str, Any]:
         """A value by its parts."""
