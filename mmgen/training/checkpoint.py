@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from mmgen.core.errors import LoadError
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
+from mmgen.core.fitted import Fitted
 from mmgen.training.ema import WeightAverage
 from mmgen.training.settings import TrainSettings
 from mmgen.training.validation import Validation
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["load_assets", "load_checkpoint", "save_checkpoint"]
 
 # What a run may change when it goes on, without becoming another run.
 _FREE = {"checkpoint_every", "sample_every", "log_every", "workers", "tensorboard", "compile"}
@@ -35,6 +36,7 @@ def save_checkpoint(
     *,
     step: int,
     module: nn.Module,
+    parts: nn.ModuleDict,
     optimizers: Sequence[torch.optim.Optimizer],
     average: WeightAverage,
     settings: TrainSettings,
@@ -53,10 +55,39 @@ def save_checkpoint(
     data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
     with folder_beside(folder) as new:
         write_beside(new / "state.safetensors", data)
+        assets = _assets(parts)
+        for name, own in assets.items():
+            write_beside(new / name, own)
         content: dict[str, Any] = {"step": step, "settings": asdict(settings)}
+        content["assets"] = sorted(assets)
         if validation is not None:
             content["validation"] = validation.state()
         write_beside(new / "state.json", json.dumps(content, indent=1).encode())
+
+
+def load_assets(folder: Path, parts: nn.ModuleDict) -> bool:
+    """Put a checkpoint's vocabularies into parts, so that they are not taken anew.
+
+    Returns:
+        Whether there is a checkpoint that holds them.
+
+    Raises:
+        LoadError: If one is missing, or does not fit.
+    """
+    if not folder.is_dir():
+        return False
+    names = read_json(folder / "state.json").get("assets")
+    if names is None:
+        return False
+    for part, module in parts.items():
+        own = {n for n in map(str, names) if n.startswith(f"{part}.") and Path(n).name == n}
+        if not own or not isinstance(module, Fitted):
+            continue
+        for name in own:
+            if not (folder / name).is_file():
+                raise LoadError(f"There is no {name} in {folder}. The checkpoint is incomplete.")
+        module.load_assets({n.removeprefix(f"{part}."): (folder / n).read_bytes() for n in own})
+    return True
 
 
 def load_checkpoint(
@@ -116,6 +147,16 @@ def load_checkpoint(
     if validation is not None and "validation" in content:
         validation.load_state(content["validation"])
     return done
+
+
+def _assets(parts: nn.ModuleDict) -> dict[str, bytes]:
+    """The vocabularies and so on of all parts, by file."""
+    return {
+        f"{part}.{name}": data
+        for part, module in parts.items()
+        if isinstance(module, Fitted)
+        for name, data in module.assets().items()
+    }
 
 
 def _as_read(settings: TrainSettings) -> dict[str, Any]:

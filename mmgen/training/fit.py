@@ -34,7 +34,7 @@ from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
 from mmgen.training.adapters import adapted
 from mmgen.training.batches import Batches, moved_to
-from mmgen.training.checkpoint import load_checkpoint, save_checkpoint
+from mmgen.training.checkpoint import load_assets, load_checkpoint, save_checkpoint
 from mmgen.training.describing import described
 from mmgen.training.ema import WeightAverage
 from mmgen.training.locking import locked
@@ -166,6 +166,9 @@ class _Run:
 
     def _fit_statistics(self) -> None:
         if not (self.pipe.needs_statistics or isinstance(self.pipe, Pipeline)):
+            return
+        if load_assets(self.output / "checkpoint", self.pipe.parts):
+            # The pairs may be others by now, the vocabulary must not.
             return
         count = min(self.settings.statistics_from, max(len(self.pairs), 256))
         # Far from where training starts, so that simulated pairs are other ones.
@@ -329,6 +332,7 @@ class _Run:
             self.output / "checkpoint",
             step=done,
             module=self.bare,
+            parts=self.pipe.parts,
             optimizers=self.optimizers,
             average=self.average,
             settings=self.settings,

@@ -173,6 +173,13 @@ def test_a_run_of_another_pipeline_is_refused(tmp_path: Path) -> None:
         fit(other, images, output=tmp_path, progress=False, steps=3, **SMALL)
 
 
+def test_a_run_that_goes_on_with_other_pairs_keeps_its_vocabulary(tmp_path: Path) -> None:
+    pipe = fit(fresh(), pictures(), output=tmp_path, progress=False, steps=2, **SMALL)
+    others = ListedPairs([("something quite else", x) for _, x in pictures()._pairs])
+    after = fit(fresh(), others, output=tmp_path, progress=False, steps=4, **SMALL)
+    assert after.encoder.assets() == pipe.encoder.assets()
+
+
 def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
     class Meanwhile(ListedPairs):
         refused = 0
