@@ -64,9 +64,9 @@ CARD = Card(
         ),
     },
     limits=(
-        "Of pictures of one thing 97 % are right, of two 89 %, of three 60 %. Small rings and stars "
-        "of little contrast come out blurred, a disc now and then has a spot of another colour, and "
-        "of several alike there may be one too many. Knows the 69 words of its grammar."
+        "Of pictures of one thing 97 % are right, of two 89 %, of three 60 %. Small rings and "
+        "stars of little contrast come out blurred, a disc now and then has a spot of another "
+        "colour, and of several alike there may be one too many. Knows the 69 words of its grammar."
     ),
 )
 
