@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,15 @@ def test_families_without_guesses_tell_their_steps(scenes_pipe: Pipeline) -> Non
     assert seen and seen[-1][0] == seen[-1][1] and all(s[2] is None for s in seen)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What is started in the background ignores the signal of Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["sd", "ddpm", "own"])
 @pytest.mark.parametrize("how", ["raise", "interrupt"])
 def test_a_sampling_that_is_ended_leaves_the_pipeline_usable(

@@ -26,6 +26,7 @@ def read_table(
         LoadError: If there is none, one is no parquet file, or it lacks a column.
         MissingDependency: If pyarrow is not installed.
     """
+    _require_pyarrow()
     paths = sorted(folder.glob(pattern))
     if not paths:
         raise LoadError(f"There is no {pattern} in {folder}. The dataset is incomplete.")
@@ -39,13 +40,10 @@ def read_files(paths: Sequence[Path], *, columns: Sequence[str] | None = None) -
         LoadError: If one is no parquet file or lacks a column, or they do not fit together.
         MissingDependency: If pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingDependency(
-            "pyarrow", extra="policies", purpose="Reading Parquet files"
-        ) from None
+    _require_pyarrow()
+    import pyarrow
+    import pyarrow.parquet
+
     tables = []
     for path in paths:
         try:
@@ -106,3 +104,12 @@ def texts(table: pyarrow.Table, name: str) -> list[str]:
     if not all(isinstance(text, str) for text in found):
         raise LoadError(f"The dataset has no column {name!r} of texts.")
     return found
+
+
+def _require_pyarrow() -> None:
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise MissingDependency(
+            "pyarrow", extra="policies", purpose="Reading Parquet files"
+        ) from None
