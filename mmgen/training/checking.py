@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmgen.core.composite import CompositeEncoder
 from mmgen.core.conditional import Progress
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
@@ -172,14 +173,14 @@ def _doubts(pipe: Pipeline, x: Any) -> list[str]:
 def _measures(pipe: Pipeline, y: Any, x: Any) -> Iterator[tuple[str, float | str]]:
     """What can be counted of a pair, by name."""
     yield from _measured("x", modality(pipe.codec.spec.modality), x)
-    parts = getattr(pipe.encoder, "parts", None)
-    if isinstance(y, Mapping) and parts is not None:
-        for name, value in y.items():
-            kind = parts[name].modality
+    encoder = pipe.encoder
+    if isinstance(encoder, CompositeEncoder):
+        for name, value in y.items() if isinstance(y, Mapping) else ():
+            kind = encoder.parts[name].modality
             if kind is not None and value is not None:
                 yield from _measured(f"y.{name}", modality(kind), value)
-    elif y is not None and pipe.encoder.modality is not None:
-        yield from _measured("y", modality(pipe.encoder.modality), y)
+    elif y is not None and encoder.modality is not None:
+        yield from _measured("y", modality(encoder.modality), y)
 
 
 def _measured(what: str, kind: Any, value: Any) -> Iterator[tuple[str, float | str]]:

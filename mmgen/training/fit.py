@@ -104,6 +104,8 @@ def fit(
             factors = None if adapters is None else adapters.factors()
         if isinstance(pipe, Pipeline):
             run.save(factors)
+            # No process says that it is done before the one that writes is.
+            run.accelerator.wait_for_everyone()
     return pipe
 
 

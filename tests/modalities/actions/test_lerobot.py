@@ -14,8 +14,11 @@ import pytest
 from PIL import Image
 
 from mmgen.core.errors import LoadError
+from mmgen.families.diffusion import model
 from mmgen.modalities.actions import ActionChunks, ObservationEncoder
 from mmgen.modalities.actions.lerobot import LeRobotFolder
+from mmgen.pipeline import Pipeline
+from mmgen.training import check_pairs, read_pairs
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -172,6 +175,26 @@ def test_pairs_train_an_encoder_and_a_codec(folder: Path) -> None:
     # Two steps of each of two kinds of numbers, two of four patches.
     assert encoder.encode(encoder.prepare(observations)).tokens.shape == (12, 2 + 2 + 2 * 4, 8)
     assert codec.encode(codec.prepare(chunks)).z.abs().max() <= 1
+
+
+def test_a_pipeline_reads_its_own_windows(folder: Path) -> None:
+    data = LeRobotFolder(folder, history=2, horizon=4)
+    encoder, codec = ObservationEncoder(data.shapes, dim=8, num_heads=2), ActionChunks(4, 3)
+    encoder.fit([y for y, _ in data])
+    codec.fit([x for _, x in data])
+    diffusion = model(codec.spec, encoder.spec, "debug")
+    pipe = Pipeline(encoder=encoder, model=diffusion, codec=codec)
+    pairs = read_pairs(folder, pipe)
+    assert len(pairs) == len(data) == sum(LENGTHS)
+    for index in (0, 7):
+        y, x = pairs.pair(index, np.random.default_rng(0))
+        wanted_y, wanted_x = data[index]
+        assert y.keys() == wanted_y.keys() and (x == wanted_x).all()
+        assert all((np.asarray(y[name]) == np.asarray(wanted_y[name])).all() for name in y)
+    assert check_pairs(pipe, pairs).good == list(range(sum(LENGTHS)))
+    other = Pipeline.compose(x="image", family="diffusion", size="debug")
+    with pytest.raises(LoadError, match="holds actions; this pipeline generates image"):
+        read_pairs(folder, other)
 
 
 def test_films(folder: Path, tmp_path: Path) -> None:
