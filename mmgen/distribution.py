@@ -23,13 +23,41 @@ from mmgen.core.latent import Latent
 from mmgen.core.preview import Guess, Preview
 from mmgen.core.rng import Generators, expand_seeds
 
-__all__ = ["MAX_SAMPLES", "Distribution", "Known", "Scored", "Seen", "Summary"]
+__all__ = [
+    "MAX_SAMPLES",
+    "Distribution",
+    "Known",
+    "Scored",
+    "Seen",
+    "Summary",
+    "check_num_samples",
+]
 
 MAX_SAMPLES = 10_000
 """Most samples of one call, all conditions together."""
 
 Seen = Callable[[int, int, Callable[[], list[Any]] | None], None]
 """Called with (steps done, steps in all, guess), see `Distribution.sample`."""
+
+
+def check_num_samples(num_samples: int, batch: int) -> None:
+    """Refuse what cannot be drawn at once.
+
+    Args:
+        num_samples: Of each condition.
+        batch: Number of conditions, or of candidates of all of them for one sample.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is below 1, or there are more than MAX_SAMPLES in all.
+    """
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
+        raise TypeError(f"num_samples is an integer, got {num_samples!r}.")
+    if not 1 <= num_samples * batch <= MAX_SAMPLES:
+        raise ValueError(
+            f"num_samples is at least 1 and at most {MAX_SAMPLES} over all conditions, got "
+            f"{num_samples} for {batch}. Draw more in several calls with other seeds."
+        )
 
 
 @dataclass(frozen=True)
@@ -284,13 +312,7 @@ class Distribution:
         self, num_samples: int, seed: int | Sequence[int] | None, progress: Progress | None
     ) -> Latent:
         batch = self.conditional.batch
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-            raise TypeError(f"num_samples is an integer, got {num_samples!r}.")
-        if not 1 <= num_samples * batch <= MAX_SAMPLES:
-            raise ValueError(
-                f"num_samples is at least 1 and at most {MAX_SAMPLES} over all conditions, got "
-                f"{num_samples} for {batch}. Draw more in several calls with other seeds."
-            )
+        check_num_samples(num_samples, batch)
         generators = Generators.from_seed(seed, num_samples=num_samples, batch=batch)
         with torch.no_grad():
             return self.conditional.sample(num_samples, generators, progress=progress)

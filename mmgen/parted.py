@@ -18,7 +18,7 @@ from mmgen.core.conditional import LogProb, Progress
 from mmgen.core.errors import SpecError
 from mmgen.core.parted import Parted
 from mmgen.core.rng import derive_seeds, expand_seeds
-from mmgen.distribution import MAX_SAMPLES, Distribution, Scored
+from mmgen.distribution import Distribution, Scored, check_num_samples
 
 __all__ = ["PartedDistribution"]
 
@@ -59,13 +59,7 @@ class PartedDistribution:
         if preview is not None:
             raise SpecError("What is answered part by part has no previews. Use stream.")
         batch = len(self.whole)
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-            raise TypeError(f"num_samples is an integer, got {num_samples!r}.")
-        if not 1 <= num_samples * batch <= MAX_SAMPLES:
-            raise ValueError(
-                f"num_samples is at least 1 and at most {MAX_SAMPLES} over all conditions, got "
-                f"{num_samples} for {batch}. Draw more in several calls with other seeds."
-            )
+        check_num_samples(num_samples, batch)
         seeds = expand_seeds(seed, num_samples * batch)
         own = []
         for b, parted in enumerate(self.whole):

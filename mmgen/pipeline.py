@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from mmgen.given import complete, measure, require_one
 from mmgen.guidance.posterior import Posterior
 from mmgen.learner import Learner
 from mmgen.parted import PartedDistribution
+from mmgen.ranked import RankedDistribution, Ranking
 
 __all__ = ["COMPOSED", "MAX_SAMPLES", "Distribution", "Pipeline"]
 
@@ -76,6 +78,8 @@ class Pipeline(Learner, Door):
         self.recipe, self.choices, self.card = recipe, dict(choices or {}), card
         self.foreign = foreign
         self.origin: str | None = None
+        self.ranking: Ranking | None = None
+        """How samples are chosen from candidates; no part of it, so training leaves it alone."""
 
     @property
     def can_be_saved(self) -> bool:
@@ -107,7 +111,9 @@ class Pipeline(Learner, Door):
     def options(self) -> tuple[Option, ...]:
         """What `given` and a call take, with defaults and one line each."""
         own = (*self.encoder.options(), *self.model.options(), *self.codec.options())
-        return (*own, *guidance_options(self.encoder)) if self.model.uses_null else own
+        if self.model.uses_null:
+            own = (*own, *guidance_options(self.encoder))
+        return own if self.ranking is None else (*own, self.ranking.option())
 
     def given(
         self,
@@ -120,7 +126,7 @@ class Pipeline(Learner, Door):
         noise: float | None = None,
         posterior: str | Posterior | None = None,
         **options: Any,
-    ) -> Distribution | PartedDistribution:
+    ) -> Distribution | PartedDistribution | RankedDistribution:
         """P(X | y), or one for each y of a list; with more that is known of X, if it is given.
 
         Known entries of X are a value and a mask: samples hold them exactly. A measurement is
@@ -168,11 +174,10 @@ class Pipeline(Learner, Door):
                 return Distribution(self._conditional(values, settings), self.codec, False)
 
             return PartedDistribution(of_parts, parted, single)
-        conditional = self._conditional(conditions, settings)
+        conditional, part = self._conditional(conditions, settings), None
         if known is not None:
             values, masks = ([known], [mask]) if single else (list(known), list(mask))
-            completed, part = complete(conditional, self.codec, values, masks)
-            return Distribution(completed, self.codec, single, part)
+            conditional, part = complete(conditional, self.codec, values, masks)
         if operator is not None:
             conditional = measure(
                 conditional,
@@ -182,7 +187,27 @@ class Pipeline(Learner, Door):
                 noise=noise,
                 posterior=posterior or "mmps",
             )
-        return Distribution(conditional, self.codec, single)
+        found = Distribution(conditional, self.codec, single, part)
+        count = settings.get("num_candidates", 1)
+        if count == 1 or all(one is None for one in conditions):
+            return found
+        return RankedDistribution(found, self._channel(), tuple(conditions), count)
+
+    def forget_ranking(self) -> None:
+        """Keep every sample from here on: what read the pairs it knew may not read others."""
+        if self.ranking is not None:
+            self.ranking = None
+            self.choices["channel"] = None
+
+    def _channel(self) -> Stage:
+        """The channel of its ranking, loaded when it is first needed."""
+        channel = self.ranking.channel
+        if isinstance(channel, str):
+            # Found among the recipes and nowhere else, since a saved file may name it.
+            name = hub.find_recipe(channel).name
+            channel = type(self).from_pretrained(name, device=self.device)
+            self.ranking = replace(self.ranking, channel=channel)
+        return channel
 
     def _conditional(self, conditions: Sequence[Any], settings: Mapping[str, Any]) -> Conditional:
         """P(Z | c) of conditions that are answered whole."""
@@ -285,6 +310,7 @@ class Pipeline(Learner, Door):
             own = {"engine": engine, "compute_type": compute_type, **place}
             pipe = cls.from_pretrained(adapter.base_or(base), **own)
             adapter.add_to(pipe.parts)
+            pipe.forget_ranking()
             pipe.card, pipe.origin = adapter.card or pipe.card, str(name)
             return pipe.to(device or "cpu", dtype)
         if base is not None:

@@ -28,6 +28,7 @@ ROWS = {
     "hub": 4,
     "learner": 4,
     "parted": 4,
+    "ranked": 4,
     "pipeline": 4,
     "inference": 5,
     "training": 5,

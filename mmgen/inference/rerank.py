@@ -19,11 +19,9 @@ import torch
 from torch import Tensor
 
 from mmgen.chain import Stage
+from mmgen.ranked import log_probs
 
 __all__ = ["Ranked", "rerank"]
-
-# Most values scored at once.
-ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -107,10 +105,7 @@ def _score(
 ) -> tuple[Tensor, Tensor]:
     """log p(value | given) of each, with its standard error, (K,) float64."""
     nats, errors = [], []
-    for start in range(0, len(values), ROWS):
-        some = slice(start, start + ROWS)
-        own = values[some]
-        found = pipe.given(given[some]).log_prob(own, seed=[seed] * len(own))
+    for found in log_probs(pipe, given, values, seed=seed):
         scale = found.num_dims.double().cpu() if per_dim else 1.0
         nats.append(found.nats.double().cpu() / scale)
         errors.append(found.std_error.double().cpu() / scale)

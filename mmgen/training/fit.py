@@ -96,6 +96,8 @@ def fit(
     for each, what in ((pairs, "to train on"), (validation, "to validate on")):
         if each is not None and len(each) == 0:
             raise ValueError(f"Expected at least one pair {what}, got none.")
+    if isinstance(pipe, Pipeline) and pipe.origin:
+        pipe.forget_ranking()
     output = Path(output)
     with locked(output):
         with only_training(pipe.parts, settings.only), adapted(pipe, settings) as adapters:

@@ -1,6 +1,8 @@
 """An image as a condition: patches through a small transformer that is trained with the model.
 
-Source: An Image is Worth 16x16 Words (Dosovitskiy et al., 2020), Sec. 3.1, arXiv:2010.11929.
+Sources: An Image is Worth 16x16 Words (Dosovitskiy et al., 2020), Sec. 3.1, arXiv:2010.11929;
+convolutions before the transformer: Early Convolutions Help Transformers See Better (Xiao et al.,
+2021), Sec. 4, arXiv:2106.14881.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError
 from mmgen.core.spec import ConditionSpec
 from mmgen.modalities.image.files import fit_into_square, load_batch
+from mmgen.nn.autoencoder import encoder_layers
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.transformer import Transformer, grid_positions
 
@@ -31,23 +34,37 @@ class PatchTransformer(nn.Module):
         dim: D.
         depth: Number of blocks.
         num_heads: Number of attention heads.
+        stem: Channels of residual convolutions that read the patches, each level halving the one
+            before; none for a linear map of the pixels.
+
+    Raises:
+        ValueError: If the levels of the stem shrink more than a patch is wide.
     """
 
-    def __init__(self, *, patch_size: int, dim: int, depth: int, num_heads: int) -> None:
+    def __init__(
+        self, *, patch_size: int, dim: int, depth: int, num_heads: int, stem: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.embed = nn.Linear(3 * patch_size**2, dim)
+        if stem:
+            self.embed = encoder_layers(3, dim, widths=stem, factor=patch_size, blocks=1)
+        else:
+            self.embed = nn.Linear(3 * patch_size**2, dim)
         self.place = GridEmbedding(dim)
         self.transformer = Transformer(dim, depth=depth, num_heads=num_heads, num_axes=2)
         self.norm = nn.LayerNorm(dim, bias=False)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """uint8 (B, 3, H, W), sides multiples of the patch size, to tokens (B, L, D)."""
-        p, weight = self.patch_size, self.embed.weight
+        p, weight = self.patch_size, self.norm.weight
         x_BCHW = (pixels_BCHW.to(weight.device, torch.float32) / 127.5 - 1).to(weight.dtype)
         sizes = (x_BCHW.shape[2] // p, x_BCHW.shape[3] // p)
-        patches_BLF = rearrange(x_BCHW, "b c (h p) (w q) -> b (h w) (c p q)", p=p, q=p)
-        x_BLD = self.embed(patches_BLF) + self.place(sizes)
+        if isinstance(self.embed, nn.Linear):
+            patches_BLF = rearrange(x_BCHW, "b c (h p) (w q) -> b (h w) (c p q)", p=p, q=p)
+            x_BLD = self.embed(patches_BLF)
+        else:
+            x_BLD = rearrange(self.embed(x_BCHW), "b d h w -> b (h w) d")
+        x_BLD = x_BLD + self.place(sizes)
         return self.norm(self.transformer(x_BLD, grid_positions(*sizes, device=weight.device)))
 
 
@@ -60,15 +77,25 @@ class ImageEncoder(Encoder):
         dim: D of the condition tokens.
         depth: Number of transformer blocks.
         num_heads: Number of attention heads.
+        stem: Channels of residual convolutions that read the patches, each level halving the one
+            before; none for a linear map of the pixels.
 
     Raises:
         SpecError: If the patches do not fill the image.
+        ValueError: If the levels of the stem shrink more than a patch is wide.
     """
 
     modality = "image"
 
     def __init__(
-        self, size: int, *, patch_size: int = 4, dim: int = 128, depth: int = 2, num_heads: int = 4
+        self,
+        size: int,
+        *,
+        patch_size: int = 4,
+        dim: int = 128,
+        depth: int = 2,
+        num_heads: int = 4,
+        stem: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if size % patch_size:
@@ -78,7 +105,7 @@ class ImageEncoder(Encoder):
             )
         self.size, self.dim = size, dim
         self.patches = PatchTransformer(
-            patch_size=patch_size, dim=dim, depth=depth, num_heads=num_heads
+            patch_size=patch_size, dim=dim, depth=depth, num_heads=num_heads, stem=stem
         )
         self.null = nn.Parameter(torch.randn(dim) / dim**0.5)
 
