@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["DrawnPairs", "ListedPairs", "Pairs", "SelectedPairs", "batch_at", "index_at"]
+__all__ = [
+    "DrawnPairs",
+    "IndexedPairs",
+    "ListedPairs",
+    "Pairs",
+    "SelectedPairs",
+    "batch_at",
+    "index_at",
+]
 
 
 class Pairs(ABC):
@@ -39,8 +47,21 @@ class Pairs(ABC):
 class ListedPairs(Pairs):
     """Pairs that are given."""
 
-    def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         self._pairs = list(pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        return self._pairs[index]
+
+
+class IndexedPairs(Pairs):
+    """The pairs of a sequence, each read when it is asked for."""
+
+    def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        self._pairs = pairs
 
     def __len__(self) -> int:
         return len(self._pairs)

@@ -17,8 +17,9 @@ from mmgen.modalities import modality
 from mmgen.modalities.actions.lerobot import LeRobotFolder
 from mmgen.pipeline import Pipeline
 from mmgen.training.columns import Columns, find_columns
-from mmgen.training.pairs import ListedPairs, Pairs
-from mmgen.training.tables import Row, Table, read_table
+from mmgen.training.pairs import IndexedPairs, ListedPairs, Pairs
+from mmgen.training.recordings import is_recording, read_recording
+from mmgen.training.tables import Row, Table, of_split, read_table
 from mmgen.training.tables.dataset import DatasetTable
 
 __all__ = ["TablePairs", "read_pairs"]
@@ -42,7 +43,8 @@ def read_pairs(
             (docs/pairs.md); several text files whose lines are aligned, y first; a
             `datasets.Dataset`; or any iterable of pairs (y, x).
         pipe: What shall learn from them: it tells which columns are y and x, and how they are read.
-        split: "train", "validation" or "test". If not given, train where there are splits.
+        split: "train", "validation" or "test". If not given, train where there are splits. Pairs
+            that are there already have none.
         columns: Columns by what they hold: "x", "y", or a part of the condition. What is not said
             is found by usual names.
         adapt: Bring values of x to what the pipeline takes: images are scaled and cropped, sounds
@@ -52,16 +54,24 @@ def read_pairs(
         LoadError: If there is nothing to read, or it is not clear how.
     """
     if isinstance(source, Pairs):
+        _refuse_choices(split, columns)
         return source
     if hasattr(source, "column_names"):
-        return TablePairs(DatasetTable(source), pipe, columns=columns, adapt=adapt)
+        several = isinstance(source.column_names, Mapping)
+        table = DatasetTable(source, split=split)
+        table = table if several else of_split(table, split)
+        return TablePairs(table, pipe, columns=columns, adapt=adapt)
     listed = not isinstance(source, (str, os.PathLike))
+    if isinstance(source, LeRobotFolder):
+        _refuse_choices(split, columns)
+        return IndexedPairs(source)
     if listed:
         source = list(source)
         if not source or not all(isinstance(item, (str, os.PathLike)) for item in source):
+            _refuse_choices(split, columns)
             return ListedPairs(source)
-    elif (Path(source) / "meta" / "info.json").is_file():
-        return _lerobot(Path(source), pipe)
+    elif is_recording(Path(source)):
+        return read_recording(Path(source), pipe, split=split, columns=columns)
     suffixes = modality(pipe.codec.spec.modality).SUFFIXES
     table = read_table(source, split=split, suffixes=suffixes)
     if listed and columns is None and len(table.columns) == 2 and len(source) == 2:  # noqa: PLR2004
@@ -170,28 +180,11 @@ class TablePairs(Pairs):
         return path
 
 
-class _Indexed(Pairs):
-    """The pairs of a sequence, read when they are asked for."""
-
-    def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
-        self._pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
-        return self._pairs[index]
-
-
-def _lerobot(folder: Path, pipe: Pipeline) -> Pairs:
-    encoder, spec = pipe.encoder, pipe.codec.spec
-    if spec.modality != "actions":
-        raise LoadError(
-            f"{str(folder)!r} is a LeRobot dataset, which holds actions; this pipeline generates "
-            f"{spec.modality}."
-        )
-    history = max((shape[0] for shape in getattr(encoder, "shapes", {}).values()), default=1)
-    names = list(encoder.columns) or None
-    return _Indexed(
-        LeRobotFolder(folder, history=history, horizon=int(spec.shape[0]), observations=names)
-    )
+def _refuse_choices(split: str | None, columns: Mapping[str, str] | None) -> None:
+    """Refuse what says how to read a table, for pairs that are there already."""
+    for name, value in (("split", split), ("columns", columns)):
+        if value:
+            raise LoadError(
+                f"{name} says how a table is read; these are pairs (y, x) already. Leave it out, "
+                "and give the pairs that are meant."
+            )

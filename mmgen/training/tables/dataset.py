@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmgen.core.errors import LoadError
+from mmgen.training.tables.finding import SPLITS
 from mmgen.training.tables.table import Row, Table
 
 __all__ = ["DatasetTable"]
@@ -14,21 +15,20 @@ class DatasetTable(Table):
     """The rows of a `datasets.Dataset`.
 
     Args:
-        dataset: Anything with `column_names`, a length, and dicts by their index.
+        dataset: Anything with `column_names`, a length, and dicts by their index; or several such
+            by the names of their splits.
+        split: Which of several; train if not given.
 
     Raises:
-        LoadError: If it is a stream, or holds several splits.
+        LoadError: If it is a stream, or lacks the split.
     """
 
     typed = True
     folder = None
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, *, split: str | None = None) -> None:
         if isinstance(dataset.column_names, dict):
-            raise LoadError(
-                f"Expected one split, got all of {', '.join(dataset.column_names)}. Take one: "
-                "dataset['train']."
-            )
+            dataset = _one_of(dataset, split)
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise LoadError(
                 "A stream cannot be taken up where a run stopped. Load it without streaming, or "
@@ -43,3 +43,15 @@ class DatasetTable(Table):
 
     def row(self, index: int) -> Row:
         return Row(self._dataset[index], self.where(index))
+
+
+def _one_of(splits: Any, split: str | None) -> Any:
+    """The split that is asked for."""
+    names = list(splits.column_names)
+    found = [name for name in SPLITS.get(split or "train", ()) if name in names]
+    if not found:
+        raise LoadError(
+            f"Expected one split, got all of {', '.join(names)}, none of which is "
+            f"{split or 'train'!r}. Take one: dataset[{names[0]!r}]."
+        )
+    return splits[found[0]]

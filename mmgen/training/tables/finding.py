@@ -15,7 +15,7 @@ from mmgen.training.tables.lines import AlignedLines, JSONLines
 from mmgen.training.tables.parquet import ParquetTable
 from mmgen.training.tables.table import JoinedTable, SelectedTable, Table
 
-__all__ = ["SPLITS", "read_table"]
+__all__ = ["SPLITS", "of_split", "read_table"]
 
 SPLITS = {
     "train": ("train", "training"),
@@ -61,10 +61,10 @@ def read_table(
     if split is not None and split not in SPLITS:
         raise LoadError(f"Expected the split {', '.join(SPLITS)}, got {split!r}.")
     if not isinstance(source, (str, os.PathLike)):
-        return _aligned([Path(file) for file in source])
+        return of_split(_aligned([Path(file) for file in source]), split)
     path = Path(source)
     if path.is_file():
-        return _of_split(_read_files([path], path.parent), split)
+        return of_split(_read_files([path], path.parent), split)
     if not path.is_dir():
         raise LoadError(f"There is no file or folder {str(path)!r}.")
     return _read_folder(path, split, suffixes)
@@ -83,7 +83,7 @@ def _read_folder(folder: Path, split: str | None, suffixes: Sequence[str]) -> Ta
         named = [f for f in files if f.stem == stem]
         files = named or files
     if files:
-        return _of_split(_read_files(files, folder), split)
+        return of_split(_read_files(files, folder), split)
     if split is not None:
         raise _no_split(str(folder), split)
     return _read_loose(folder, suffixes)
@@ -160,8 +160,12 @@ def _belong_together(one: Path, other: Path) -> bool:
     return bool(stems & {*_SOURCES}) and bool(stems & {*_TARGETS})
 
 
-def _of_split(table: Table, split: str | None) -> Table:
-    """The rows of a split, where a column says which row is of which."""
+def of_split(table: Table, split: str | None) -> Table:
+    """The rows of a split, where a column says which row is of which.
+
+    Raises:
+        LoadError: If it lacks the split.
+    """
     if "split" not in table.columns:
         if split in (None, "train"):
             return table
