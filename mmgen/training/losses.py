@@ -51,13 +51,13 @@ class Losses:
                 found[f"loss_{phase}"] = round(float(torch.stack(own).mean()), 6)
         return found
 
-    def check(self, step: int, where: Callable[[int], list[str]], output: Path) -> None:
+    def check(self, step: int, where: Callable[[int], list[str]], output: Path | None) -> None:
         """Stop at the first loss that is no number.
 
         Args:
             step: Steps done.
             where: From a batch to where its pairs stand.
-            output: Folder of the run, where `bad_batch.json` is written.
+            output: Folder of the run, where `bad_batch.json` is written; None to write nothing.
 
         Raises:
             FloatingPointError: If there is one. The message names its pairs.
@@ -69,11 +69,14 @@ class Losses:
             return
         batch, _, loss = self._taken[int(bad.nonzero()[0])]
         pairs = where(batch)
+        shown = "; ".join(pairs[:_NAMED]) + ("; ..." if len(pairs) > _NAMED else "")
+        what = f"The loss is {float(loss)} at batch {batch}, by step {step}: {shown}"
+        if output is None:
+            raise FloatingPointError(f"{what}. Lower the learning rate, or leave out these pairs.")
         content = {"batch": batch, "loss": str(float(loss)), "pairs": pairs}
         write_beside(output / "bad_batch.json", json.dumps(content, indent=1).encode())
-        shown = "; ".join(pairs[:_NAMED]) + ("; ..." if len(pairs) > _NAMED else "")
         raise FloatingPointError(
-            f"The loss is {float(loss)} at batch {batch}, by step {step}: {shown} (all in "
+            f"{what} (all in "
             f"bad_batch.json). The last checkpoint in {output} is whole; go on from it with a "
             "lower learning rate, or without these pairs."
         )

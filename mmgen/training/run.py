@@ -1,0 +1,312 @@
+"""The loop itself: the steps of one run, and what is written of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mmgen.adapter import Adapter
+from mmgen.modalities import modality
+from mmgen.pipeline import Pipeline
+from mmgen.training.batches import Batches, moved_to
+from mmgen.training.checkpoint import load_assets, load_checkpoint, save_checkpoint
+from mmgen.training.describing import described
+from mmgen.training.ema import WeightAverage
+from mmgen.training.losses import Losses
+from mmgen.training.machine import (
+    attention,
+    chosen_precision,
+    compile_networks,
+    memory_gb,
+    progress_bar,
+    require_tensorboard,
+)
+from mmgen.training.optimizers import optimizers_of
+from mmgen.training.pairs import Pairs, batch_at
+from mmgen.training.settings import TrainSettings
+from mmgen.training.trainable import Trainable
+from mmgen.training.validation import Validation
+
+__all__ = ["Run", "Step"]
+
+
+class Step(nn.Module):
+    """The whole loss as one module's forward, which is what data-parallel wrappers hook."""
+
+    def __init__(self, pipe: Trainable) -> None:
+        super().__init__()
+        self.parts = pipe.parts
+        self._pipe = pipe
+
+    def forward(self, tensors: Mapping[str, Any], seed: int, phase: str | None) -> Tensor:
+        generator = torch.Generator("cpu").manual_seed(seed)
+        turn = {} if phase is None else {"phase": phase}
+        return self._pipe.loss(tensors, generator=generator, **turn).mean()
+
+
+class Run:
+    """One run of training.
+
+    Args:
+        pipe: What is trained, in place.
+        pairs: What from.
+        settings: How.
+        output: Folder of checkpoints, log and samples. None for steps that leave nothing on disk
+            and do not move the average, so that the weights can be had back from it.
+        preview: Conditions to draw samples for.
+        validation: Pairs to measure on.
+    """
+
+    def __init__(
+        self,
+        pipe: Trainable,
+        pairs: Pairs,
+        settings: TrainSettings,
+        *,
+        output: Path | None,
+        preview: Sequence[Any] = (),
+        validation: Pairs | None = None,
+    ) -> None:
+        self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
+        self.preview = list(preview)
+        self.phases: tuple[str | None, ...] = pipe.phases or (None,)
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+        logged = settings.tensorboard and output is not None
+        # Accelerate keeps the precision of the first run of a process; this may be another.
+        AcceleratorState._reset_state()
+        self.accelerator = Accelerator(
+            mixed_precision=chosen_precision(settings.precision),
+            gradient_accumulation_steps=settings.accumulation,
+            log_with="tensorboard" if logged else None,
+            project_dir=output,
+            # In one phase the parameters of the others are not used.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+            if len(self.phases) > 1
+            else None,
+        )
+        if logged:
+            require_tensorboard()
+            self.accelerator.init_trackers("tensorboard")
+        self._fit_statistics()
+        step = Step(pipe)
+        self.step, *self.optimizers = self.accelerator.prepare(
+            step,
+            *optimizers_of(pipe, step, settings, precision=self.accelerator.mixed_precision),
+        )
+        self.bare = self.accelerator.unwrap_model(self.step)
+        self.average = WeightAverage(self.bare, decay=settings.ema)
+        self.validation = None
+        if validation is not None:
+            own = {"average": self.average, "folder": output / "best", "settings": settings}
+            self.validation = Validation(pipe, validation, **own)
+        if settings.compile:
+            compile_networks(pipe.parts)
+
+    def _fit_statistics(self) -> None:
+        if not (self.pipe.needs_statistics or isinstance(self.pipe, Pipeline)):
+            return
+        if self.output is not None and load_assets(self.output / "checkpoint", self.pipe.parts):
+            # The pairs may be others by now, the vocabulary must not.
+            return
+        count = min(self.settings.statistics_from, max(len(self.pairs), 256))
+        # Far from where training starts, so that simulated pairs are other ones.
+        self.pipe.fit_statistics(batch_at(self.pairs, 2**40, count, seed=self.settings.seed))
+
+    def save(self, factors: Mapping[str, tuple[Tensor, Tensor]] | None) -> None:
+        """Write the pipeline, and the adapters alone; with what its card says of this run."""
+        pipe = self.pipe
+        if pipe.card is not None:
+            world = self.accelerator.num_processes
+            found = {"settings": self.settings, "world": world, "validation": self.validation}
+            pipe.card = described(pipe.card, base=pipe.origin, pairs=self.pairs, **found)
+        # Under torchrun or accelerate launch, one process of several writes.
+        if not self.accelerator.is_main_process:
+            return
+        if pipe.can_be_saved:
+            pipe.save_pretrained(self.output / "pipeline")
+        if factors is not None:
+            own = Adapter(pipe.origin, factors, pipe.encoder.assets(), pipe.card)
+            own.save(self.output / "adapter")
+
+    def run(self, show: bool) -> None:
+        done = self._resume()
+        if done == 0:
+            self._validate(0)
+        self.pipe.parts.train()
+        bar = progress_bar(disable=not show or not self.accelerator.is_main_process)
+        with bar, attention(self.accelerator.device):
+            task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
+            for step, note in self.steps(done):
+                bar.update(task, completed=step, note=note)
+        if self.validation is not None:
+            self.accelerator.wait_for_everyone()
+            self.validation.restore_best()
+        self.average.copy_to_module()
+        self.pipe.parts.eval()
+        # Not `end_training`, which would leave a second run of this process without its group.
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def steps(self, done: int) -> Iterator[tuple[int, str]]:
+        """Take the steps after `done` ones.
+
+        Yields:
+            The number of steps done, and what was logged of it, "" for nothing.
+        """
+        settings = self.settings
+        first = done * settings.accumulation
+        share = {"process": self.accelerator.process_index, "world": self.accelerator.num_processes}
+        batches = Batches(self.pipe, self.pairs, settings, first=first, **share)
+        losses = Losses(self.phases)
+        started = time.monotonic()
+        loader = DataLoader(batches, batch_size=None, num_workers=settings.workers)
+        for number, tensors in enumerate(loader, start=first):
+            turn = done % len(self.phases)
+            phase, optimizer = self.phases[turn], self.optimizers[turn]
+            with self.accelerator.accumulate(self.step):
+                seed = settings.seed * 1_000_003 + batches.part(number)
+                torch.manual_seed(seed)
+                loss = self.step(moved_to(tensors, self.accelerator.device), seed, phase)
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self._moved_by(optimizer), settings.clip)
+                self._set_learning_rate(optimizer, done)
+                optimizer.step()
+                # Gradients also reach what this phase leaves as it is.
+                for each in self.optimizers:
+                    each.zero_grad()
+            losses.take(number, phase, loss)
+            if not self.accelerator.sync_gradients:
+                continue
+            done += 1
+            if self.output is None:
+                losses.check(done, batches.where, None)
+                yield done, ""
+                continue
+            self.average.update(done)
+            note = ""
+            if self._due(done, settings.log_every) or self._due(done, settings.checkpoint_every):
+                # Before what came of them is written.
+                losses.check(done, batches.where, self.output)
+            if self._due(done, settings.log_every):
+                note = self._log(done, losses, time.monotonic() - started)
+                started = time.monotonic()
+                losses.clear()
+            stop = self._validate(done)
+            self._at_intervals(done)
+            yield done, note
+            if stop:
+                return
+
+    def _validate(self, done: int) -> bool:
+        """Measure if it is time to.
+
+        Returns:
+            Whether the run should end.
+        """
+        validation = self.validation
+        if validation is None or not self._due(done, self.settings.validate_every):
+            return False
+        # Every process measures the same, so that all of them stop together.
+        loss = validation.measure()
+        validation.take(done, loss, write=self.accelerator.is_main_process)
+        self._write({"step": done, "validation_loss": round(loss, 6)})
+        return validation.stalled
+
+    def _due(self, done: int, every: int) -> bool:
+        """Whether a step is one of every so many, or the last; never if every is 0."""
+        return every > 0 and (done % every == 0 or done == self.settings.steps)
+
+    def _at_intervals(self, done: int) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        if self._due(done, self.settings.checkpoint_every):
+            self._save(done)
+        if self.preview and self._due(done, self.settings.sample_every):
+            self._draw(done)
+
+    def _log(self, done: int, losses: Losses, seconds: float) -> str:
+        loss = losses.mean()
+        rate = len(losses) * self.settings.batch_size * self.accelerator.num_processes / seconds
+        row = {
+            "step": done,
+            "loss": round(loss, 6),
+            **losses.means(),
+            "learning_rate": self.optimizers[(done - 1) % len(self.phases)].param_groups[0]["lr"],
+            "pairs_per_second": round(rate, 2),
+            "memory_gb": round(memory_gb(), 3),
+        }
+        self._write(row)
+        return f"loss {loss:.4f}  {rate:.0f} pairs/s  {row['memory_gb']:.1f} GB"
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        """A line of the log."""
+        if self.accelerator.is_main_process:
+            with open(self.output / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            numbers = {k: v for k, v in row.items() if k != "step"}
+            self.accelerator.log(numbers, step=row["step"])
+
+    def _draw(self, done: int) -> None:
+        self.pipe.parts.eval()
+        # Compiling once more for the few shapes of an overview would cost more than it saves.
+        with self.average.applied(), torch.compiler.set_stance("force_eager"):
+            values = self.pipe(self.preview, seed=0)
+        self.pipe.parts.train()
+        kind = modality(self.pipe.codec.spec.modality)
+        titles = [
+            ", ".join(map(str, y.values())) if isinstance(y, Mapping) else str(y)
+            for y in self.preview
+        ]
+        kind.save_many(values, self.output / f"samples_{done:07d}{kind.PREVIEW_SUFFIX}", titles)
+
+    def _moved_by(self, optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
+        if len(self.phases) == 1:
+            return self.step.parameters()
+        return [p for group in optimizer.param_groups for p in group["params"]]
+
+    def _set_learning_rate(self, optimizer: torch.optim.Optimizer, done: int) -> None:
+        s = self.settings
+        if done < s.warmup:
+            share = (done + 1) / s.warmup
+        else:
+            share = 0.5 + 0.5 * math.cos(math.pi * (done - s.warmup) / max(1, s.steps - s.warmup))
+        for group in optimizer.param_groups:
+            group["lr"] = s.learning_rate * share
+
+    def _save(self, done: int) -> None:
+        save_checkpoint(
+            self.output / "checkpoint",
+            step=done,
+            module=self.bare,
+            parts=self.pipe.parts,
+            optimizers=self.optimizers,
+            average=self.average,
+            settings=self.settings,
+            validation=self.validation,
+        )
+
+    def _resume(self) -> int:
+        folder = self.output / "checkpoint"
+        if not folder.is_dir():
+            return 0
+        return load_checkpoint(
+            folder,
+            module=self.bare,
+            optimizers=self.optimizers,
+            average=self.average,
+            settings=self.settings,
+            validation=self.validation,
+        )
