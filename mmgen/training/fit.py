@@ -58,6 +58,8 @@ def fit(
     """
     settings = TrainSettings(**settings)
     pairs, validation = training_pairs(pipe, pairs, validation)
+    if isinstance(pipe, Pipeline) and pipe.origin:
+        pipe.forget_ranking()
     output = Path(output)
     with locked(output):
         with only_training(pipe.parts, settings.only), adapted(pipe, settings) as adapters:
