@@ -14,7 +14,7 @@ from mmgen.cli.console import progress_bar, spinner
 from mmgen.cli.options import split_pairs
 from mmgen.cli.pairs import read_source
 from mmgen.cli.parameters import Adapt, ColumnNames, DeviceName, PipelineName
-from mmgen.cli.runs import choose_device, steps_done, stoppable
+from mmgen.cli.runs import DryRun, choose_device, show_rehearsal, steps_done, stoppable
 from mmgen.core.errors import LoadError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
     tensorboard: Annotated[
         bool | None, typer.Option("--tensorboard", help="Write logs for TensorBoard, too.")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Let a pipeline learn pairs (y, x). Goes on where the same run was stopped."""
     given = {
@@ -97,7 +98,7 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
     how = _Reading(split_pairs(column or (), flag="--column"), adapt, max_bad)
     with spinner(f"Loading {name}"):
         from mmgen.pipeline import Pipeline
-        from mmgen.training import TrainSettings, fit
+        from mmgen.training import TrainSettings, fit, rehearse
 
         choose_device(device)
         # Read before anything is loaded, so that a wrong one is said at once.
@@ -105,6 +106,10 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
         pipe = Pipeline.from_pretrained(name)
     learnt = _checked(pipe, _read(pairs, pipe, how), how, what="")
     held_out = _held_out(pairs, validation, pipe, how)
+    if dry_run:
+        found = rehearse(pipe, learnt, validation=held_out, **settings)
+        show_rehearsal(found, f"{settings['steps']} steps of {settings['batch_size']} pairs")
+        return
     done = steps_done(output)
     typer.echo(
         f"{f'Going on from step {done}' if done else 'Beginning'} in {output}: {settings['steps']} "

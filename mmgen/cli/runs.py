@@ -6,12 +6,25 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mmgen.cli.console import Stopped
 from mmgen.cli.device import find_device
 from mmgen.core.files import read_json
 
-__all__ = ["choose_device", "steps_done", "stoppable"]
+if TYPE_CHECKING:
+    from mmgen.training.rehearsing import Rehearsal
+
+__all__ = ["DryRun", "choose_device", "show_rehearsal", "steps_done", "stoppable"]
+
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Take a few steps, tell what the run would take, and keep nothing."
+    ),
+]
 
 
 def choose_device(choice: str | None) -> None:
@@ -44,3 +57,33 @@ def _how_to_go_on(output: Path) -> str:
         f"Stopped. The last checkpoint in {output}, of step {done}, is whole. "
         "The same command goes on from it."
     )
+
+
+def show_rehearsal(found: Rehearsal, what: str) -> None:
+    """Say what a run would take."""
+    typer.echo(f"{what} would take:")
+    lines = {
+        "memory": f"{_gb(found.memory_gb)} on {found.device}, {_gb(found.checkpoint_gb)} on disk "
+        "for a checkpoint",
+        "time": f"{found.step_seconds:.3g} s a step, {_duration(found.seconds)} in all",
+        "parameters": f"{found.parameters:,}, {found.trained:,} of which are trained",
+        "pairs": f"{found.seen:,} seen of {found.num_pairs:,}, {found.epochs:.3g} epochs",
+    }
+    if found.num_validations:
+        lines["held out"] = (
+            f"{found.num_validations} measurements of {found.validation_seconds:.3g} s each"
+        )
+    for name, line in lines.items():
+        typer.echo(f"  {name + ':':<12}{line}")
+
+
+def _gb(amount: float) -> str:
+    return f"{amount:.1f} GB" if amount >= 1 else f"{1000 * amount:.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.2g} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +13,7 @@ import typer
 from mmgen import hub
 from mmgen.cli.console import spinner
 from mmgen.cli.parameters import DeviceName
-from mmgen.cli.runs import choose_device, steps_done, stoppable
+from mmgen.cli.runs import DryRun, choose_device, show_rehearsal, steps_done, stoppable
 from mmgen.core.errors import SpecError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def train(  # noqa: PLR0913 - a parameter is an option of the command line
     ship: Annotated[
         bool, typer.Option("--ship/--no-ship", help="Write the weights beside the recipe, too.")
     ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train a recipe on the pairs it names. Goes on where the same run was stopped."""
     recipe = hub.find_recipe(name)
@@ -69,6 +70,9 @@ def train(  # noqa: PLR0913 - a parameter is an option of the command line
     with spinner(f"Loading {recipe.name}"):
         module = _module(recipe)
         choose_device(device)
+    if dry_run:
+        _rehearse(recipe, module, overrides)
+        return
     with stoppable(output):
         saved = _fit(recipe, module, output, overrides, ship=ship)
     typer.echo(f"Saved {saved}")
@@ -117,17 +121,41 @@ def _fit(
     return saved
 
 
+def _rehearse(recipe: hub.Recipe, module: ModuleType, overrides: dict[str, Any]) -> None:
+    """Say what training would take, stage by stage."""
+    import torch
+
+    from mmgen.pipeline import Pipeline
+    from mmgen.training import TrainSettings, rehearse
+
+    chosen = module.TRAINING | overrides
+    torch.manual_seed(TrainSettings(**chosen).seed)
+    pipe = Pipeline.build(recipe.name)
+    pairs = module.pairs("train")
+    for stage, settings in _stages(module, overrides):
+        part = module.pretraining(stage, pipe)
+        show_rehearsal(rehearse(part, pairs, **settings), f"First its {stage}")
+        part.parts.requires_grad_(False)
+    show_rehearsal(rehearse(pipe, pairs, **chosen), recipe.name)
+
+
+def _stages(module: ModuleType, overrides: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the recipe wants trained before the pipeline, and how."""
+    shared = {k: v for k, v in overrides.items() if k in _FOR_ALL}
+    for stage, settings in getattr(module, "PRETRAINING", {}).items():
+        yield stage, settings | shared
+
+
 def _pretrain(
     module: ModuleType, pipe: Pipeline, pairs: Pairs, output: Path, overrides: dict[str, Any]
 ) -> None:
     """Train what the recipe wants trained before the pipeline, stage after stage."""
     from mmgen.training import fit
 
-    shared = {k: v for k, v in overrides.items() if k in _FOR_ALL}
-    for stage, settings in getattr(module, "PRETRAINING", {}).items():
+    for stage, settings in _stages(module, overrides):
         part = module.pretraining(stage, pipe)
         typer.echo(f"First its {stage}, for {settings['steps']} steps")
-        fit(part, pairs, output=output / stage, **(settings | shared))
+        fit(part, pairs, output=output / stage, **settings)
         part.parts.requires_grad_(False)
 
 

@@ -74,3 +74,17 @@ def test_finetune_refuses_what_makes_no_sense(
     assert done.code == 1 and "no column 'picture'" in done.err
     done = command("finetune", base, "--pairs", tmp_path / "gone", "--output", tmp_path / "run")
     assert done.code == 1 and "no file or folder" in done.err
+
+
+def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(
+    command: Command, base: Path, pairs: Path, tmp_path: Path
+) -> None:
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    settings = ("--steps", 30, "--batch-size", 2, "--precision", "no", "--adapt")
+    run = ("finetune", base, "--pairs", pairs, "--output", tmp_path / "run", *settings)
+    done = command(*run, "--dry-run")
+    assert done.code == 0, done.err
+    assert "30 steps of 2 pairs would take:" in done.out
+    assert "60 seen of 3, 20 epochs" in done.out and " s a step, " in done.out
+    assert "2 measurements of" in done.out and "of which are trained" in done.out
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before

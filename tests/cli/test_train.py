@@ -148,3 +148,13 @@ def test_a_recipe_without_pairs_cannot_be_trained(
     monkeypatch.delattr(recipe, "PREVIEW")
     done = command("train", SCENES)
     assert done.code == 1 and "cannot be trained: it has no PREVIEW" in done.err
+
+
+def test_a_dry_run_measures_each_stage_and_writes_nothing(
+    command: Command, recipe: ModuleType, tmp_path: Path
+) -> None:
+    done = command("train", "text-to-image", "--dry-run", "--device", "cpu")
+    assert done.code == 0, done.err
+    assert "First its codec would take:" in done.out and f"{SCENES} would take:" in done.out
+    assert done.out.count(" s a step, ") == 2
+    assert not list(tmp_path.iterdir())
