@@ -13,14 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgen.backends.foreign import Place
 from mmgen.core.card import Card
 from mmgen.core.errors import LoadError
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
 from mmgen.version import __version__
 
-__all__ = ["Adapter", "is_adapter"]
+__all__ = ["Adapter", "find_adapter", "is_adapter"]
 
 _MANIFEST, _WEIGHTS = "adapter.json", "adapter.safetensors"
+_RESULT = "adapter"
 _FORMAT = 1
 
 
@@ -67,6 +69,18 @@ class Adapter:
             LoadError: If they do not fit. Nothing is changed then.
         """
         weights = dict(parts.named_parameters())
+        self.check(weights)
+        for name, (a, b) in self.factors.items():
+            change = b.float() @ a.float()
+            weights[name].add_(change.to(weights[name].device, weights[name].dtype))
+        parts["encoder"].extend_by(self.assets)
+
+    def check(self, weights: Mapping[str, Tensor]) -> None:
+        """Refuse weights of other names or shapes.
+
+        Raises:
+            LoadError: If one that is to be changed is not among them, or of another shape.
+        """
         for name, (a, b) in self.factors.items():
             whole = (b.shape[0], a.shape[1])
             if name not in weights or tuple(weights[name].shape) != whole:
@@ -75,11 +89,6 @@ class Adapter:
                     f"The adapter changes {name} of shape {whole}, the pipeline has {there} there. "
                     f"It was made for {self.base!r}."
                 )
-        for name, (a, b) in self.factors.items():
-            change = b.float() @ a.float()
-            weights[name].add_(change.to(weights[name].device, weights[name].dtype))
-        if self.assets:
-            parts["encoder"].load_assets(self.assets)
 
     def save(self, folder: Path) -> Path:
         """Write a folder that `Pipeline.from_pretrained` takes. It appears whole or not at all.
@@ -144,6 +153,45 @@ class Adapter:
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter alone."""
     return (folder / _MANIFEST).is_file()
+
+
+def find_adapter(source: str | os.PathLike[str], **where: Any) -> Path:
+    """The folder of an adapter.
+
+    Args:
+        source: That folder, that of the run which made it, or a Hub id.
+        where: Of a Hub id: revision, cache_dir, token, local_files_only.
+
+    Raises:
+        LoadError: If there is none.
+    """
+    folder, place = Path(source), Place(**where)
+    for there in (folder, folder / _RESULT):
+        if is_adapter(there):
+            return there
+    if folder.exists():
+        raise LoadError(
+            f"There is no {_MANIFEST} in {os.fspath(source)!r}, so it is no adapter of this "
+            f"pipeline. fit(..., lora_rank=...) writes one into {_RESULT!r} of its output."
+        )
+    return _downloaded(os.fspath(source), place)
+
+
+def _downloaded(repository: str, place: Place) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    wanted = [_MANIFEST, _WEIGHTS, "encoder.*"]
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=wanted, **place.as_dict()))
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        raise LoadError(
+            f"{repository!r} is no folder, and no adapter could be had from a repository of that "
+            f"name: {str(error).strip().splitlines()[0]}"
+        ) from None
+    if not is_adapter(folder):
+        raise LoadError(f"There is no {_MANIFEST} in {repository!r}, so it is no adapter of mmgen.")
+    return folder
 
 
 def _factors(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, tuple[Tensor, Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmgen.chain import Chain, Stage
 from mmgen.codes import decode, encode
 from mmgen.compose import compose_parts
 from mmgen.conditioning import condition, guidance_options
+from mmgen.core.adapters import Adapters
 from mmgen.core.card import Card
 from mmgen.core.codec import Codec
 from mmgen.core.conditional import Conditional
@@ -33,6 +35,7 @@ from mmgen.door import Door
 from mmgen.given import complete, measure, require_one
 from mmgen.guidance.posterior import Posterior
 from mmgen.learner import Learner
+from mmgen.own_adapters import BothAdapters, OwnAdapters
 from mmgen.parted import PartedDistribution
 from mmgen.ranked import RankedDistribution, Ranking
 
@@ -86,16 +89,21 @@ class Pipeline(Learner, Door):
         """Whether `save_pretrained` knows how it would be built again."""
         return self.foreign is not None or self.recipe is not None
 
-    @property
-    def adapters(self) -> Any:
-        """LoRA adapters: `load`, `weigh`, `fuse`, `unload` (`mmgen.backends.from_diffusers`).
+    @cached_property
+    def adapters(self) -> Adapters:
+        """Small changes of its weights, those that `fit` wrote and those of its own library.
+
+        `load`, `weigh`, `fuse`, `unload` (`mmgen.core.adapters`).
 
         Raises:
-            SpecError: If it is no checkpoint of diffusers.
+            SpecError: If its weights are spread over several places, or quantised.
         """
-        if self.foreign is None or self.foreign.adapters is None:
-            raise SpecError("Only checkpoints of diffusers take LoRA adapters.")
-        return self.foreign.adapters
+        library = None if self.foreign is None else self.foreign.adapters
+        if library is not None:
+            own = OwnAdapters(self.parts, changed=library.changed)
+            return BothAdapters(own, library)
+        self.require_movable("change its weights")
+        return OwnAdapters(self.parts)
 
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.parts.parameters())

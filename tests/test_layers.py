@@ -27,6 +27,7 @@ ROWS = {
     "given": 4,
     "hub": 4,
     "learner": 4,
+    "own_adapters": 4,
     "parted": 4,
     "ranked": 4,
     "pipeline": 4,

@@ -12,6 +12,7 @@ import torch
 
 from mmgen.backends.placement import Placement
 from mmgen.backends.recognition import Recognised
+from mmgen.core.adapters import Adapters
 from mmgen.core.codec import Codec
 from mmgen.core.encoder import Encoder
 from mmgen.core.model import Model
@@ -71,7 +72,7 @@ class Foreign:
         codec: Z to X and back.
         found: What was recognised.
         save: Writes the checkpoint into an empty folder, as its own library does.
-        adapters: Its LoRA adapters, if it can have some.
+        adapters: Its adapters, if its library has a way of its own to load them.
         fixed: Why it cannot be moved or trained, if it cannot.
     """
 
@@ -80,7 +81,7 @@ class Foreign:
     codec: Codec
     found: Recognised
     save: Callable[[Path], None]
-    adapters: Any = None
+    adapters: Adapters | None = None
     fixed: str | None = None
 
     def about(self) -> dict[str, Any]:

@@ -127,10 +127,16 @@ class CompositeEncoder(Encoder):
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
         for name, part in self.parts.items():
-            own = {
-                k.removeprefix(f"{name}."): v for k, v in assets.items() if k.startswith(f"{name}.")
-            }
-            part.load_assets(own)
+            part.load_assets(_of_part(assets, name))
+
+    def extend_by(self, assets: Mapping[str, bytes]) -> None:
+        for name, part in self.parts.items():
+            part.extend_by(_of_part(assets, name))
+
+
+def _of_part(assets: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    start = f"{name}."
+    return {k.removeprefix(start): v for k, v in assets.items() if k.startswith(start)}
 
 
 def _leaves(tensors: Mapping[str, Any]) -> Iterator[Tensor]:

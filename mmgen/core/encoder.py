@@ -72,6 +72,20 @@ class Encoder(Fitted):
     def extend(self, values: Sequence[Any]) -> None:
         """Take note, once fitted, of further values that are learnt from, for `check` to allow."""
 
+    def extend_by(self, assets: Mapping[str, bytes]) -> None:
+        """Take note of what the files of a like encoder hold, beside what this one has.
+
+        If not said otherwise, they take the place of its own.
+
+        Args:
+            assets: What `assets` of the other gave; nothing if it has none.
+
+        Raises:
+            LoadError: If they do not belong to weights like these.
+        """
+        if assets:
+            self.load_assets(assets)
+
     def parted(self, value: Any, **options: Any) -> Parted | None:
         """A value as several that are answered one by one; None if it is answered whole.
 

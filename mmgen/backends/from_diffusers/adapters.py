@@ -1,22 +1,12 @@
-"""LoRA adapters of diffusers pipelines: small changes of their weights, made by others.
-
-    W' = W + sum_i w_i B_i A_i
-
-for each adapter i that is loaded and its weight w_i.
-
-Source: LoRA: Low-Rank Adaptation of Large Language Models (Hu et al., 2021), Eq. 3,
-arXiv:2106.09685.
-"""
+"""LoRA adapters of diffusers pipelines, made by others."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import os
-import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.foreign import Place
-from mmgen.core.errors import LoadError, MissingDependency, SpecError, UnknownNameError, close_names
+from mmgen.core.adapters import Adapters
+from mmgen.core.errors import LoadError, MissingDependency, SpecError
 
-__all__ = ["Adapters"]
+__all__ = ["LibraryAdapters"]
 
 _FILE = "pytorch_lora_weights.safetensors"
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # What a file may say of how its adapter was made. Of the rest peft imports some, or copies layers.
 _SAID = {
     "alpha",
@@ -62,8 +52,8 @@ _SAID = {
 _FAILURES = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
 
 
-class Adapters:
-    """The adapters of one pipeline.
+class LibraryAdapters(Adapters):
+    """The adapters of one pipeline of diffusers.
 
     Args:
         pipeline: A loaded diffusers pipeline.
@@ -71,24 +61,10 @@ class Adapters:
     """
 
     def __init__(self, pipeline: Any, *, changed: Callable[[], None] = lambda: None) -> None:
-        self._pipeline, self._changed = pipeline, changed
-        self._weights: dict[str, float] = {}
-        self._fused: tuple[str, ...] = ()
+        super().__init__(changed=changed)
+        self._pipeline = pipeline
         self._plain: dict[str, Tensor] = {}
         self._learning: list[nn.Parameter] = []
-
-    def __repr__(self) -> str:
-        return f"Adapters({self._weights}, fused={list(self._fused)})"
-
-    @property
-    def weights(self) -> Mapping[str, float]:
-        """How much each adapter counts that is loaded and not fused."""
-        return dict(self._weights)
-
-    @property
-    def fused(self) -> tuple[str, ...]:
-        """Names of the adapters that are in the weights of the pipeline."""
-        return self._fused
 
     def load(
         self,
@@ -124,14 +100,8 @@ class Adapters:
                 f"{type(self._pipeline).__name__} takes no LoRA adapters. diffusers has a loader "
                 "of them for other pipelines, such as StableDiffusionPipeline or FluxPipeline."
             )
-        weight = _finite(weight)
         path = _found(source, file, Place(**place))
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)[:64] if name is None else name
-        if not _NAME.fullmatch(name) or name in (*self._weights, *self._fused):
-            raise ValueError(
-                f"An adapter's name is of letters, digits, _ and -, and is not taken; got {name!r}."
-                " Give another: name=..."
-            )
+        name, weight = self._named(name, path.stem, weight)
         given = _keys(path)
         if not self._weights:
             # peft freezes them for good.
@@ -160,18 +130,6 @@ class Adapters:
         self._apply()
         return name
 
-    def weigh(self, weights: Mapping[str, float]) -> None:
-        """Change how much adapters count, {name: weight}. Those not named stay as they are.
-
-        Raises:
-            UnknownNameError: If one is not loaded, or is fused.
-            ValueError: If a weight is not finite.
-        """
-        for name in weights:
-            self._check_loaded(name)
-        self._weights.update({name: _finite(weight) for name, weight in weights.items()})
-        self._apply()
-
     def fuse(self) -> None:
         """Add all loaded adapters, as they are weighed, to the weights of the pipeline.
 
@@ -181,8 +139,7 @@ class Adapters:
         Raises:
             ValueError: If none is loaded.
         """
-        if not self._weights:
-            raise ValueError("No adapter is loaded. Load one: adapters.load(file).")
+        self._check_some()
         for key, layer in self._layers():
             for own, parameter in layer.get_base_layer().named_parameters(recurse=False):
                 self._plain.setdefault(f"{key}.{own}", parameter.detach().to("cpu", copy=True))
@@ -191,8 +148,8 @@ class Adapters:
         self._take_off()
         # They are no adapters to the library any more.
         self._pipeline.unfuse_lora(components=components)
-        self._fused, self._weights = (*self._fused, *self._weights), {}
-        self._changed()
+        self._fused, self._weights = self._fused | self._weights, {}
+        self.changed()
 
     def unload(self, name: str | None = None) -> None:
         """Take an adapter away, or all of them if None, so that the weights are the former ones.
@@ -211,26 +168,8 @@ class Adapters:
             for key, value in self._plain.items():
                 component, _, path = key.partition(".")
                 getattr(self._pipeline, component).get_parameter(path).copy_(value)
-        self._weights, self._fused, self._plain = {}, (), {}
-        self._changed()
-
-    def require_none_loaded(self) -> None:
-        """Raise SpecError if an adapter is loaded that is not in the weights."""
-        if self._weights:
-            raise SpecError(
-                f"Adapters are loaded beside the weights: {', '.join(self._weights)}. Put them in "
-                "(adapters.fuse()) or take them away (adapters.unload()) before the pipeline is "
-                "saved."
-            )
-
-    def _check_loaded(self, name: str) -> None:
-        if name in self._fused:
-            raise UnknownNameError(
-                f"{name!r} is fused: all that are come off together, by adapters.unload()."
-            )
-        if name not in self._weights:
-            hint = close_names(name, self._weights) if self._weights else "None is."
-            raise UnknownNameError(f"No adapter {name!r} is loaded. {hint}")
+        self._weights, self._fused, self._plain = {}, {}, {}
+        self.changed()
 
     def _apply(self) -> None:
         """Let the pipeline use those that are loaded, with their weights."""
@@ -238,7 +177,7 @@ class Adapters:
             self._pipeline.set_adapters(list(self._weights), list(self._weights.values()))
         for _, layer in self._layers():
             layer.requires_grad_(False)
-        self._changed()
+        self.changed()
 
     def _remove(self, name: str) -> None:
         if not self._weights:
@@ -303,13 +242,6 @@ def _require_peft() -> None:
         import peft  # noqa: F401
     except ImportError:
         raise MissingDependency("peft", extra="lora", purpose="A LoRA adapter") from None
-
-
-def _finite(weight: float) -> float:
-    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-    if not number or not math.isfinite(weight):
-        raise ValueError(f"The weight of an adapter is a finite number, got {weight!r}.")
-    return float(weight)
 
 
 def _found(source: str | os.PathLike[str], file: str, place: Place) -> Path:

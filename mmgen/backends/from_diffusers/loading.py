@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mmgen.backends.foreign import Foreign, Place
-from mmgen.backends.from_diffusers.adapters import Adapters
+from mmgen.backends.from_diffusers.adapters import LibraryAdapters
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
@@ -64,10 +64,10 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     denoised = kind.codec(loaded) if kind else None
     codec = denoised or _codec(found.x, loaded)
     model: LibraryPipeline
-    adapters = Adapters(loaded)
+    adapters = LibraryAdapters(loaded)
     if denoised:
         denoiser = kind(loaded)
-        adapters = Adapters(loaded, changed=denoiser.forget)
+        adapters = LibraryAdapters(loaded, changed=denoiser.forget)
         model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, arguments=arguments)
     else:
         if painting:

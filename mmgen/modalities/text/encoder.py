@@ -162,6 +162,18 @@ class TextEncoder(Encoder):
             )
         self.words = frozenset(words.decode().split("\n"))
 
+    def extend_by(self, assets: Mapping[str, bytes]) -> None:
+        if not assets:
+            return
+        known, subwords = self.words, self.assets().get(_TOKENIZER)
+        if subwords not in (None, take_asset(assets, _TOKENIZER, by="The text encoder")):
+            raise LoadError(
+                f"{_TOKENIZER} has other subwords than this text encoder. They do not belong "
+                "together."
+            )
+        self.load_assets(assets)
+        self.words |= known
+
 
 def _check_text(value: Any) -> None:
     if value is None:
