@@ -63,6 +63,13 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
         list[str] | None,
         typer.Option(metavar="NAME", help="Train only parameters whose names begin so. Repeat it."),
     ] = None,
+    by_length: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BATCHES",
+            help="Sort so many batches by length together, so that each holds little padding: 50.",
+        ),
+    ] = None,
     accumulation: Annotated[int | None, typer.Option(help="Batches in a step.")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between them.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between them.")] = None,
@@ -86,6 +93,7 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
         "learning_rate": learning_rate,
         "lora_rank": lora_rank,
         "only": only or None,
+        "by_length": by_length,
         "accumulation": accumulation,
         "checkpoint_every": checkpoint_every,
         "validate_every": validate_every,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from mmgen.training.pairs import Pairs, batch_at, index_at
+from mmgen.training.pairs import Pairs
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
 
@@ -22,6 +23,7 @@ class Batches(IterableDataset):
         pipe: What prepares them.
         pairs: Where they come from.
         settings: Of the run.
+        order: From a position of the endless run to the index of its pair.
         first: Number of the first batch.
         process: Number of this process.
         world: Number of processes.
@@ -33,19 +35,21 @@ class Batches(IterableDataset):
         pairs: Pairs,
         settings: TrainSettings,
         *,
+        order: Callable[[int], int],
         first: int,
         process: int = 0,
         world: int = 1,
     ) -> None:
-        self._pipe, self._pairs, self._settings = pipe, pairs, settings
+        self._pipe, self._pairs, self._settings, self._order = pipe, pairs, settings, order
         self._first, self._process, self._world = first, process, world
 
     def where(self, batch: int) -> list[str]:
         """Where the pairs of this process's share of a batch stand."""
-        size, seed = self._settings.batch_size, self._settings.seed
-        first = self.part(batch) * size
-        positions = range(first, first + size)
-        return [self._pairs.where(index_at(self._pairs, p, seed=seed)) for p in positions]
+        return [self._pairs.where(self._order(p)) for p in self._positions(batch)]
+
+    def _positions(self, batch: int) -> range:
+        first = self.part(batch) * self._settings.batch_size
+        return range(first, first + self._settings.batch_size)
 
     def part(self, batch: int) -> int:
         """Number of this process's share of a batch, among those of all processes.
@@ -61,8 +65,10 @@ class Batches(IterableDataset):
         offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         batch = self._first + offset
         while batch < settings.steps * settings.accumulation:
-            first = self.part(batch) * settings.batch_size
-            rows = batch_at(self._pairs, first, settings.batch_size, seed=settings.seed)
+            rows = [
+                self._pairs.pair(self._order(p), np.random.default_rng([settings.seed, p]))
+                for p in self._positions(batch)
+            ]
             try:
                 tensors = self._pipe.prepare(rows)
             except (ValueError, TypeError) as error:

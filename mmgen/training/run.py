@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mmgen.training.batches import Batches, moved_to
 from mmgen.training.checkpoint import load_assets, load_checkpoint, save_checkpoint
 from mmgen.training.describing import described
 from mmgen.training.ema import WeightAverage
+from mmgen.training.lengths import OrderByLength, read_lengths
 from mmgen.training.losses import Losses
 from mmgen.training.machine import (
     attention,
@@ -33,7 +35,7 @@ from mmgen.training.machine import (
     require_tensorboard,
 )
 from mmgen.training.optimizers import optimizers_of
-from mmgen.training.pairs import Pairs, batch_at
+from mmgen.training.pairs import Pairs, batch_at, index_at
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
 from mmgen.training.validation import Validation
@@ -113,6 +115,7 @@ class Run:
             self.validation = Validation(pipe, validation, **own)
         if settings.compile:
             compile_networks(pipe.parts)
+        self._order: Callable[[int], int] | None = None
 
     def _fit_statistics(self) -> None:
         if not (self.pipe.needs_statistics or isinstance(self.pipe, Pipeline)):
@@ -145,7 +148,9 @@ class Run:
         if done == 0:
             self._validate(0)
         self.pipe.parts.train()
-        bar = progress_bar(disable=not show or not self.accelerator.is_main_process)
+        shown = show and self.accelerator.is_main_process
+        self._order = self._chosen_order(shown)
+        bar = progress_bar(disable=not shown)
         with bar, attention(self.accelerator.device):
             task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
             for step, note in self.steps(done):
@@ -167,8 +172,9 @@ class Run:
         """
         settings = self.settings
         first = done * settings.accumulation
-        share = {"process": self.accelerator.process_index, "world": self.accelerator.num_processes}
-        batches = Batches(self.pipe, self.pairs, settings, first=first, **share)
+        self._order = self._order or self._chosen_order(False)
+        own = {"order": self._order, "first": first, **self._share}
+        batches = Batches(self.pipe, self.pairs, settings, **own)
         losses = Losses(self.phases)
         started = time.monotonic()
         loader = DataLoader(batches, batch_size=None, num_workers=settings.workers)
@@ -209,6 +215,29 @@ class Run:
             yield done, note
             if stop:
                 return
+
+    @property
+    def _share(self) -> dict[str, int]:
+        """Which of how many processes this is."""
+        return {"process": self.accelerator.process_index, "world": self.accelerator.num_processes}
+
+    def _chosen_order(self, show: bool) -> Callable[[int], int]:
+        """From positions to indices of pairs."""
+        settings = self.settings
+        if not settings.by_length:
+            return partial(index_at, self.pairs, seed=settings.seed)
+        with progress_bar(disable=not show) as bar:
+            total = -(-len(self.pairs) // self._share["world"])
+            task = bar.add_task("reading lengths", total=total, note="")
+            lengths = read_lengths(
+                self.pipe,
+                self.pairs,
+                seed=settings.seed,
+                progress=lambda count: bar.update(task, completed=count),
+                **self._share,
+            )
+        own = {"batch_size": settings.batch_size, "pool": settings.by_length}
+        return OrderByLength(self.pairs, lengths, seed=settings.seed, **own)
 
     def _validate(self, done: int) -> bool:
         """Measure if it is time to.

@@ -56,6 +56,9 @@ class TrainSettings:
     """Measurements in a row without a better one, after which the run ends; 0 for none."""
     statistics_from: int = 4096
     """Number of pairs from which vocabularies and statistics are taken."""
+    by_length: int = 0
+    """Batches that are sorted by length together, so that each holds pairs about as long as each
+    other and little padding: 50, say. 0 for none. Each pair is read once more, at the start."""
     workers: int = 0
     """Processes that prepare batches."""
     tensorboard: bool = False
@@ -103,4 +106,5 @@ _AT_LEAST_ZERO = (
     "weight_decay",
     "patience",
     "lora_rank",
+    "by_length",
 )

@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -60,9 +61,10 @@ def test_any_position_goes_on_as_the_whole_run_does(start: int) -> None:
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
 def test_processes_share_a_run_without_overlap_or_gap(world: int) -> None:
     pairs, settings = DrawnPairs(_drawn, 101), TrainSettings(batch_size=4, seed=5)
+    own = {"order": partial(index_at, pairs, seed=5), "first": 0, "world": world}
     shares = [
-        Batches(Autoencoding(Autoencoder.debug(), size=16), pairs, settings, **which)
-        for which in ({"first": 0, "process": p, "world": world} for p in range(world))
+        Batches(Autoencoding(Autoencoder.debug(), size=16), pairs, settings, process=p, **own)
+        for p in range(world)
     ]
     together = [where for batch in range(6) for share in shares for where in share.where(batch)]
     alone = [pairs.where(index_at(pairs, place, seed=5)) for place in range(6 * 4 * world)]
