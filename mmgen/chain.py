@@ -117,9 +117,10 @@ class Chain(Door):
             if name in routes:
                 i, option = routes[name]
                 own[i][option.name] = settings[name]
-        single = not isinstance(y, (list, tuple))
+        first = self.stages[0].given(y, **own[0])
+        single = first.single
         return ChainDistribution(
-            first=self.stages[0].given(y, **own[0]),
+            first=first,
             then=tuple(zip(self.stages[1:], own[1:], strict=True)),
             batch=1 if single else len(y),
             single=single,

@@ -46,9 +46,9 @@ def encode(pipe: Stage, x: Any, y: Any = None, **options: Any) -> Tensor:
         SpecError: If the family has no codes.
         ValueError: If there is not one condition for each value.
     """
-    single = not isinstance(x, (list, tuple))
+    single = pipe.codec.is_one(x)
     values = [x] if single else list(x)
-    conditional = _invertible(pipe, _conditions(y, len(values)), options)
+    conditional = _invertible(pipe, _conditions(pipe, y, len(values)), options)
     with torch.no_grad():
         latent = pipe.codec.encode(pipe.codec.prepare(values))
         code = conditional.encode(latent)
@@ -67,7 +67,7 @@ def decode(pipe: Stage, code: Tensor, y: Any = None, **options: Any) -> list[Any
     Raises:
         SpecError: If the family has no codes, or these do not fit it.
     """
-    conditional = _invertible(pipe, _conditions(y, len(code)), options)
+    conditional = _invertible(pipe, _conditions(pipe, y, len(code)), options)
     with torch.no_grad():
         return pipe.codec.present(pipe.codec.decode(conditional.decode(code)))
 
@@ -112,8 +112,8 @@ def _between(start: Tensor, stop: Tensor, share: float) -> Tensor:
     return torch.lerp(*norms, share) * turned
 
 
-def _conditions(y: Any, count: int) -> list[Any]:
-    conditions = list(y) if isinstance(y, (list, tuple)) else [y] * count
+def _conditions(pipe: Stage, y: Any, count: int) -> list[Any]:
+    conditions = [y] * count if pipe.encoder.is_one(y) else list(y)
     if len(conditions) != count:
         raise ValueError(f"Expected {count} conditions, one for each, got {len(conditions)}.")
     return conditions

@@ -47,7 +47,8 @@ class Door(ABC):
         """
         count = 1 if num_samples is None else num_samples
         told = {"seed": seed, "progress": progress, "preview": preview}
-        samples = self.given(y, **options).sample(count, **told)
+        given = self.given(y, **options)
+        samples = given.sample(count, **told)
         if num_samples is not None:
             return samples
-        return samples[0] if not isinstance(y, (list, tuple)) else [s[0] for s in samples]
+        return samples[0] if given.single else [s[0] for s in samples]

@@ -165,7 +165,7 @@ class Pipeline(Learner, Door):
             {"operator": operator, "measurement": measurement, "noise": noise},
             posterior,
         )
-        single = not isinstance(y, (list, tuple))
+        single = self.encoder.is_one(y)
         conditions = [y] if single else list(y)
         if not conditions:
             raise ValueError("Expected at least one condition, got an empty list.")

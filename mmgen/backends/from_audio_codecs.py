@@ -14,7 +14,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.audio.files import load_batch
+from mmgen.modalities.audio.files import is_one, load_batch
 from mmgen.modalities.audio.value import Audio
 
 __all__ = ["ORDERS", "CodecTokens"]
@@ -180,6 +180,9 @@ class CodecTokens(Codec):
         super().train(mode)
         self.model.eval()
         return self
+
+    def is_one(self, value: Any) -> bool:
+        return is_one(value)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         samples, lengths = load_batch(

@@ -82,6 +82,9 @@ class CompositeEncoder(Encoder):
         columns = self._columns(values)
         return {name: part.prepare(columns[name]) for name, part in self.parts.items()}
 
+    def is_one(self, value: Any) -> bool:
+        return self.parts[self.main].is_one(value)
+
     def encode(self, tensors: Mapping[str, Any]) -> Condition:
         return Condition.join([part.encode(tensors[n]) for n, part in self.parts.items()])
 

@@ -30,6 +30,10 @@ class Fitted(nn.Module, ABC):
         """
         return value
 
+    def is_one(self, value: Any) -> bool:
+        """Whether what a call was given is one value, and no list or tuple of values."""
+        return not isinstance(value, (list, tuple))
+
     @property
     def fitted(self) -> bool:
         """Whether it has what `fit` takes: no buffer is NaN.

@@ -73,6 +73,15 @@ def test_greedy_texts_are_those_of_generate(folder: Path) -> None:
     assert len(set(found)) > 1
 
 
+def test_an_array_and_its_rate_are_one_sound(folder: Path) -> None:
+    pipe, options = Pipeline.from_pretrained(folder), {"temperature": 0.0, "max_new_tokens": 6}
+    expected = pipe(SOUNDS[1], seed=0, **options)
+    assert pipe((SOUNDS[1].samples[0], RATE), seed=0, **options) == expected
+    pair = (torch.from_numpy(SOUNDS[1].samples), RATE)
+    assert pipe([pair, SOUNDS[0]], seed=0, **options) == pipe([SOUNDS[1], SOUNDS[0]], **options)
+    assert pipe.given(pair).log_prob(TEXT).nats.shape == (1,)
+
+
 def test_languages_and_tasks_are_those_of_generate(whisper: Path) -> None:
     model, processor = _original(whisper)
     asked = [("de", "transcribe"), ("english", "translate"), ("<|de|>", "translate")]

@@ -20,7 +20,7 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.options import Option
 from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
-from mmgen.modalities.audio.files import load_batch
+from mmgen.modalities.audio.files import is_one, load_batch
 from mmgen.modalities.audio.value import Audio
 
 __all__ = ["Sounds", "in_windows"]
@@ -81,6 +81,9 @@ class Sounds(Encoder):
     def spec(self) -> ConditionSpec:
         begun = None if self.beginnings is None else self.beginnings.count
         return ConditionSpec(token_dim=self.width, vector_dim=begun)
+
+    def is_one(self, value: Any) -> bool:
+        return is_one(value)
 
     def options(self) -> tuple[Option, ...]:
         if self._window is None:

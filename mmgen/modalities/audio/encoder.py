@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.spec import ConditionSpec
-from mmgen.modalities.audio.files import fit_to_rate, load_batch
+from mmgen.modalities.audio.files import fit_to_rate, is_one, load_batch
 from mmgen.modalities.audio.value import Audio
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.mel import MelSpec, MelTransform
@@ -69,6 +69,9 @@ class AudioEncoder(Encoder):
 
     def adapt(self, value: Any) -> Any:
         return fit_to_rate(value, self.mel.sampling_rate)
+
+    def is_one(self, value: Any) -> bool:
+        return is_one(value)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         rate, hop = self.mel.sampling_rate, self.mel.hop

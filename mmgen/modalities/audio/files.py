@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "doubts",
     "fit_to_rate",
     "in_a_row",
+    "is_one",
     "load",
     "load_batch",
     "measures",
@@ -87,6 +89,17 @@ def load(value: Any, *, sampling_rate: int | None = None) -> Audio:
         "Expected a sound (Audio, path, bytes, (array, sampling_rate) or "
         f'{{"array", "sampling_rate"}}), got {type(value).__name__}.'
     )
+
+
+def is_one(value: Any) -> bool:
+    """Whether what a call was given is one sound: (array, sampling_rate) is, though it is a tuple.
+
+    No list of sounds can be taken for one, since a rate is none.
+    """
+    if not isinstance(value, tuple):
+        return not isinstance(value, list)
+    pair = len(value) == 2 and isinstance(value[0], (np.ndarray, Tensor))
+    return pair and isinstance(value[1], Real)
 
 
 def measures(value: Any) -> dict[str, float]:

@@ -15,7 +15,7 @@ from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.fitted import take_asset
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.audio.files import fit_to_rate, load_batch
+from mmgen.modalities.audio.files import fit_to_rate, is_one, load_batch
 from mmgen.modalities.audio.griffin_lim import GriffinLim
 from mmgen.modalities.audio.value import Audio
 from mmgen.nn.mel import MelSpec, MelTransform
@@ -100,6 +100,9 @@ class LogMel(Codec):
 
     def adapt(self, value: Any) -> Any:
         return fit_to_rate(value, self.mel.sampling_rate)
+
+    def is_one(self, value: Any) -> bool:
+        return is_one(value)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         samples, lengths = load_batch(

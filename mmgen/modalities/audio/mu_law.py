@@ -12,7 +12,7 @@ from torch import Tensor
 from mmgen.core.codec import Lossless
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
-from mmgen.modalities.audio.files import fit_to_rate, load_batch
+from mmgen.modalities.audio.files import fit_to_rate, is_one, load_batch
 from mmgen.modalities.audio.value import Audio
 
 __all__ = ["MuLaw", "compress", "expand"]
@@ -76,6 +76,9 @@ class MuLaw(Lossless):
 
     def adapt(self, value: Any) -> Any:
         return fit_to_rate(value, self.sampling_rate)
+
+    def is_one(self, value: Any) -> bool:
+        return is_one(value)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         samples, lengths = load_batch(
