@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from mmgen.core.codec import Codec
 from mmgen.core.encoder import Encoder
+from mmgen.core.latent import Latent
 from mmgen.core.model import Model
+from mmgen.encoded import Encoded
 
 __all__ = ["Learner"]
 
@@ -102,7 +104,8 @@ class Learner:
         """Training loss of each pair (B,).
 
         Args:
-            tensors: What `prepare` gave, on the pipeline's device.
+            tensors: What `prepare` gave, on the pipeline's device; or in place of "x" its `Latent`,
+                and in place of "y" what `Encoded` holds of it.
             generator: For every draw.
             condition_dropout: In place of the pipeline's own; 0 for validation.
             phase: Which of the model's phases, if it has some; the first of them if None.
@@ -112,12 +115,19 @@ class Learner:
         """
         self.require_movable("train it")
         rate = self.condition_dropout if condition_dropout is None else condition_dropout
-        y = self.encoder.drop(tensors["y"], rate=rate, generator=generator)
-        # In half precision a sixth of the tokens of an image were others than it has elsewhere.
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            latent = self.codec.encode(tensors["x"], generator=generator)
+        y, latent = tensors["y"], tensors["x"]
+        given = dict(y.given) if isinstance(y, Encoded) else y
+        given = self.encoder.drop(given, rate=rate, generator=generator)
+        if not isinstance(latent, Latent):
+            # In half precision a sixth of the tokens of an image were others than it has elsewhere.
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                latent = self.codec.encode(latent, generator=generator)
+        if not isinstance(y, Encoded):
+            c = self.encoder.encode(given)
+        else:
+            c = y.where(given["given"]) if rate else y.condition
         turn = {} if phase is None else {"phase": phase}
-        return self.model.loss(latent, self.encoder.encode(y), generator=generator, **turn)
+        return self.model.loss(latent, c, generator=generator, **turn)
 
     def require_movable(self, what: str) -> None:
         """Refuse what needs all weights in one place, if they are not. Here they are.

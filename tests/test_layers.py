@@ -24,6 +24,7 @@ ROWS = {
     "conditioning": 4,
     "distribution": 4,
     "door": 4,
+    "encoded": 4,
     "given": 4,
     "hub": 4,
     "learner": 4,

@@ -70,6 +70,10 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
             help="Sort so many batches by length together, so that each holds little padding: 50.",
         ),
     ] = None,
+    cache_gb: Annotated[
+        float | None,
+        typer.Option(help="Memory for what frozen parts give, 4 if not given; 0 to keep nothing."),
+    ] = None,
     accumulation: Annotated[int | None, typer.Option(help="Batches in a step.")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between them.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between them.")] = None,
@@ -94,6 +98,7 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
         "lora_rank": lora_rank,
         "only": only or None,
         "by_length": by_length,
+        "cache_gb": cache_gb,
         "accumulation": accumulation,
         "checkpoint_every": checkpoint_every,
         "validate_every": validate_every,

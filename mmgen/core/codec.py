@@ -47,6 +47,20 @@ class Codec(Fitted):
                 centre of what such noise would give.
         """
 
+    def embed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        """What `encode` takes in place of prepared tensors, made of them without any draw.
+
+        A codec that is costly and whose `encode` draws says here what it draws from (mean and
+        variance of a posterior, say), so that training computes that once for each value.
+
+        Args:
+            tensors: What `prepare` gave.
+
+        Returns:
+            Tensors (B, ...), the same for a value in any batch; None if there is nothing between.
+        """
+        return None
+
     @abstractmethod
     def decode(self, latent: Latent) -> dict[str, Tensor]:
         """Latents to what `prepare` would give of the decoded values."""

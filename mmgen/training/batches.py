@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
+from mmgen.training.encodings import Encodings
 from mmgen.training.pairs import Pairs
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
 
-__all__ = ["Batches", "moved_to"]
+__all__ = ["Batches"]
 
 
 class Batches(IterableDataset):
@@ -24,6 +25,7 @@ class Batches(IterableDataset):
         pairs: Where they come from.
         settings: Of the run.
         order: From a position of the endless run to the index of its pair.
+        encodings: What stands for the prepared tensors of frozen parts, if something does.
         first: Number of the first batch.
         process: Number of this process.
         world: Number of processes.
@@ -36,11 +38,13 @@ class Batches(IterableDataset):
         settings: TrainSettings,
         *,
         order: Callable[[int], int],
+        encodings: Encodings | None = None,
         first: int,
         process: int = 0,
         world: int = 1,
     ) -> None:
         self._pipe, self._pairs, self._settings, self._order = pipe, pairs, settings, order
+        self._encodings = encodings
         self._first, self._process, self._world = first, process, world
 
     def where(self, batch: int) -> list[str]:
@@ -65,16 +69,28 @@ class Batches(IterableDataset):
         offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         batch = self._first + offset
         while batch < settings.steps * settings.accumulation:
-            rows = [
-                self._pairs.pair(self._order(p), np.random.default_rng([settings.seed, p]))
-                for p in self._positions(batch)
-            ]
-            try:
-                tensors = self._pipe.prepare(rows)
-            except (ValueError, TypeError) as error:
-                raise self._located(rows, batch, error) from None
-            yield tensors
+            yield self._prepared(batch)
             batch += stride
+
+    def _prepared(self, batch: int) -> dict[str, Any]:
+        held: dict[str, Any] = {}
+        if self._encodings is not None:
+            held = self._encodings.batch([self._order(p) for p in self._positions(batch)])
+            if held.keys() >= {"x", "y"}:
+                return held
+        seed = self._settings.seed
+        rows = [
+            self._pairs.pair(self._order(p), np.random.default_rng([seed, p]))
+            for p in self._positions(batch)
+        ]
+        try:
+            if not held:
+                return self._pipe.prepare(rows)
+            if "x" in held:
+                return {**held, "y": self._pipe.encoder.prepare([y for y, _ in rows])}
+            return {**held, "x": self._pipe.codec.prepare([x for _, x in rows])}
+        except (ValueError, TypeError) as error:
+            raise self._located(rows, batch, error) from None
 
     def _located(self, rows: Sequence[tuple[Any, Any]], batch: int, error: Exception) -> Exception:
         """The error, with the place of the first pair of the batch that cannot be prepared."""
@@ -84,14 +100,3 @@ class Batches(IterableDataset):
             except (ValueError, TypeError) as own:
                 return type(own)(f"{where}: {own}")
         return error
-
-
-def moved_to(tensors: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Prepared tensors on a device. What is no tensor, such as values not encoded yet, stays."""
-    return {k: _moved(v, device) for k, v in tensors.items()}
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Mapping):
-        return moved_to(value, device)
-    return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value

@@ -25,7 +25,15 @@ from mmgen.training.validation import Validation
 __all__ = ["load_assets", "load_checkpoint", "save_checkpoint"]
 
 # What a run may change when it goes on, without becoming another run.
-_FREE = {"checkpoint_every", "sample_every", "log_every", "workers", "tensorboard", "compile"}
+_FREE = {
+    "cache_gb",
+    "checkpoint_every",
+    "compile",
+    "log_every",
+    "sample_every",
+    "tensorboard",
+    "workers",
+}
 # May change, too, though the run then differs from one in one go: a learning rate that had fallen
 # to nothing is again where the longer schedule has it.
 _EXTENDED = {"steps"}

@@ -27,6 +27,9 @@ class Pairs(ABC):
     one number, and going on from there sees what would have been seen.
     """
 
+    fixed: bool = False
+    """Whether the pair of an index is the same each time, so that what comes of it can be kept."""
+
     @abstractmethod
     def __len__(self) -> int:
         """Number of pairs in an epoch."""
@@ -47,6 +50,8 @@ class Pairs(ABC):
 class ListedPairs(Pairs):
     """Pairs that are given."""
 
+    fixed = True
+
     def __init__(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         self._pairs = list(pairs)
 
@@ -58,7 +63,9 @@ class ListedPairs(Pairs):
 
 
 class IndexedPairs(Pairs):
-    """The pairs of a sequence, each read when it is asked for."""
+    """The pairs of a sequence, each read when it is asked for, and the same each time."""
+
+    fixed = True
 
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         self._pairs = pairs
@@ -79,7 +86,7 @@ class SelectedPairs(Pairs):
     """
 
     def __init__(self, pairs: Pairs, indices: Sequence[int]) -> None:
-        self._pairs, self._indices = pairs, list(indices)
+        self._pairs, self._indices, self.fixed = pairs, list(indices), pairs.fixed
 
     def __len__(self) -> int:
         return len(self._indices)

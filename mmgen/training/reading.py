@@ -103,7 +103,7 @@ class TablePairs(Pairs):
         if len(table) == 0:
             raise LoadError(f"{table.name} holds no rows.")
         self.columns: Columns = find_columns(pipe, table.columns, columns)
-        self._table, self._adapt = table, adapt
+        self._table, self._adapt, self.fixed = table, adapt, table.fixed
         encoder = pipe.encoder
         self._parts = encoder.parts if isinstance(encoder, CompositeEncoder) else {"": encoder}
         self._codec, self._kind = pipe.codec, pipe.codec.spec.modality

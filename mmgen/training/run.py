@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,17 +14,19 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmgen.adapter import Adapter
+from mmgen.learner import Learner
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
-from mmgen.training.batches import Batches, moved_to
+from mmgen.training.batches import Batches
 from mmgen.training.checkpoint import load_assets, load_checkpoint, save_checkpoint
 from mmgen.training.describing import described
 from mmgen.training.ema import WeightAverage
+from mmgen.training.encodings import Encodings, Kept, frozen_parts
 from mmgen.training.lengths import OrderByLength, read_lengths
 from mmgen.training.losses import Losses
 from mmgen.training.machine import (
@@ -34,6 +37,7 @@ from mmgen.training.machine import (
     progress_bar,
     require_tensorboard,
 )
+from mmgen.training.moving import moved_to
 from mmgen.training.optimizers import optimizers_of
 from mmgen.training.pairs import Pairs, batch_at, index_at
 from mmgen.training.settings import TrainSettings
@@ -41,6 +45,8 @@ from mmgen.training.trainable import Trainable
 from mmgen.training.validation import Validation
 
 __all__ = ["Run", "Step"]
+
+_ENCODED = "encoded"
 
 
 class Step(nn.Module):
@@ -116,6 +122,7 @@ class Run:
         if settings.compile:
             compile_networks(pipe.parts)
         self._order: Callable[[int], int] | None = None
+        self._encodings: Encodings | None = None
 
     def _fit_statistics(self) -> None:
         if not (self.pipe.needs_statistics or isinstance(self.pipe, Pipeline)):
@@ -150,6 +157,7 @@ class Run:
         self.pipe.parts.train()
         shown = show and self.accelerator.is_main_process
         self._order = self._chosen_order(shown)
+        self._encodings = self._kept_encodings(done, shown)
         bar = progress_bar(disable=not shown)
         with bar, attention(self.accelerator.device):
             task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
@@ -158,6 +166,7 @@ class Run:
         if self.validation is not None:
             self.accelerator.wait_for_everyone()
             self.validation.restore_best()
+        self._forget_encodings()
         self.average.copy_to_module()
         self.pipe.parts.eval()
         # Not `end_training`, which would leave a second run of this process without its group.
@@ -173,7 +182,7 @@ class Run:
         settings = self.settings
         first = done * settings.accumulation
         self._order = self._order or self._chosen_order(False)
-        own = {"order": self._order, "first": first, **self._share}
+        own = {"order": self._order, "encodings": self._encodings, "first": first, **self._share}
         batches = Batches(self.pipe, self.pairs, settings, **own)
         losses = Losses(self.phases)
         started = time.monotonic()
@@ -238,6 +247,42 @@ class Run:
             )
         own = {"batch_size": settings.batch_size, "pool": settings.by_length}
         return OrderByLength(self.pairs, lengths, seed=settings.seed, **own)
+
+    def _kept_encodings(self, done: int, show: bool) -> Encodings | None:
+        """What frozen parts give for each pair, if pairs are seen again."""
+        pipe, settings, share = self.pipe, self.settings, self._share
+        self._forget_encodings()
+        left = (settings.steps - done) * settings.accumulation * settings.batch_size
+        again = left * share["world"] > len(self.pairs)
+        if not (isinstance(pipe, Learner) and self.pairs.fixed and again and settings.cache_gb):
+            return None
+        dropout = pipe.condition_dropout
+        parts = frozen_parts(pipe, dropout=dropout)
+        if not parts:
+            return None
+        kept = Kept(self.output / _ENCODED, limit=settings.cache_gb * 1e9, **share)
+        found = Encodings(pipe, parts, kept, dropout=dropout)
+        own = range(share["process"], len(self.pairs), share["world"])
+        with progress_bar(disable=not show) as bar, attention(self.accelerator.device):
+            task = bar.add_task("encoding", total=len(own), note="")
+            done_well = found.fill(
+                self.pairs,
+                own,
+                batch_size=settings.batch_size,
+                autocast=self.accelerator.autocast,
+                progress=lambda count: bar.update(task, completed=count),
+            )
+        if all(gather_object([done_well])):
+            return found
+        self._forget_encodings()
+        return None
+
+    def _forget_encodings(self) -> None:
+        """Remove the files of what frozen parts gave, once every process is done with them."""
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.output / _ENCODED, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
 
     def _validate(self, done: int) -> bool:
         """Measure if it is time to.

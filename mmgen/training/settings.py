@@ -59,6 +59,9 @@ class TrainSettings:
     by_length: int = 0
     """Batches that are sorted by length together, so that each holds pairs about as long as each
     other and little padding: 50, say. 0 for none. Each pair is read once more, at the start."""
+    cache_gb: float = 4.0
+    """What frozen encoders and codecs give is computed once for each pair that is seen again, and
+    kept: up to so many gigabytes in memory, more in the folder of the run. 0 to compute it anew."""
     workers: int = 0
     """Processes that prepare batches."""
     tensorboard: bool = False
@@ -107,4 +110,5 @@ _AT_LEAST_ZERO = (
     "patience",
     "lora_rank",
     "by_length",
+    "cache_gb",
 )

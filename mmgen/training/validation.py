@@ -10,8 +10,8 @@ import torch
 
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
 from mmgen.pipeline import Pipeline
-from mmgen.training.batches import moved_to
 from mmgen.training.ema import WeightAverage
+from mmgen.training.moving import moved_to
 from mmgen.training.pairs import Pairs, batch_at
 from mmgen.training.settings import TrainSettings
 

@@ -91,11 +91,17 @@ class Latents(Codec):
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
     ) -> Latent:
         self._require_statistics()
-        e, logvar = self._posterior(tensors)
+        embedded = tensors if "logvar" in tensors else self.embed(tensors)
+        e, logvar = embedded["mean"], embedded["logvar"]
         if generator is not None:
             eps = torch.randn(e.shape, generator=generator).to(e.device)
             e = e + torch.exp(logvar / 2) * eps
         return Latent((e - self.mean) / self.std)
+
+    def embed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Mean and log-variance of q(e | x), each (B, c, S / f, S / f)."""
+        mean, logvar = self._posterior(tensors)
+        return {"mean": mean, "logvar": logvar}
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
         x = self.signal(latent)

@@ -70,9 +70,14 @@ class FrameLatents(Codec):
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
     ) -> Latent:
-        pixels = {"pixels": tensors["frames"].flatten(0, 1)}
-        z = self.frame.encode(pixels, generator=generator).z
+        each = {"pixels" if k == "frames" else k: v.flatten(0, 1) for k, v in tensors.items()}
+        z = self.frame.encode(each, generator=generator).z
         return Latent(z.unflatten(0, (-1, self.num_frames)))
+
+    def embed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the codec of frames makes of each, (B, T, ...)."""
+        found = self.frame.embed({"pixels": tensors["frames"].flatten(0, 1)})
+        return {k: v.unflatten(0, (-1, self.num_frames)) for k, v in found.items()}
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
         pixels = self.frame.decode(Latent(latent.z.flatten(0, 1)))["pixels"]

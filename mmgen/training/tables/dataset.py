@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmgen.core.errors import LoadError
@@ -37,6 +38,9 @@ class DatasetTable(Table):
         self.name = type(dataset).__name__
         self.columns = tuple(dataset.column_names or ())
         self._dataset = dataset
+        # A transform of the user's own may draw.
+        form = getattr(dataset, "format", None)
+        self.fixed = isinstance(form, Mapping) and form.get("type") != "custom"
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -32,12 +32,14 @@ class Table(ABC):
         columns: Names of the columns.
         folder: Where the paths in its cells start; None if cells cannot be paths.
         typed: Whether cells have types of their own. Otherwise all are text, as it was typed.
+        fixed: Whether a row is the same each time it is read.
     """
 
     name: str
     columns: tuple[str, ...]
     folder: Path | None
     typed: bool
+    fixed: bool = True
 
     @abstractmethod
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class SelectedTable(Table):
     def __init__(self, table: Table, rows: Sequence[int]) -> None:
         self._table, self._rows = table, list(rows)
         self.name, self.columns = table.name, table.columns
-        self.folder, self.typed = table.folder, table.typed
+        self.folder, self.typed, self.fixed = table.folder, table.typed, table.fixed
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -90,6 +92,7 @@ class JoinedTable(Table):
         first = tables[0]
         self._places = [(table, i) for table in tables for i in range(len(table))]
         self.name, self.folder, self.typed = first.name, first.folder, first.typed
+        self.fixed = all(table.fixed for table in tables)
         self.columns = tuple(dict.fromkeys(c for table in tables for c in table.columns))
 
     def __len__(self) -> int:
