@@ -32,6 +32,7 @@ ROWS = {
     "parted": 4,
     "ranked": 4,
     "pipeline": 4,
+    "push": 4,
     "inference": 5,
     "training": 5,
     "evaluation": 5,

@@ -17,6 +17,7 @@ from mmgen.cli.generate import generate
 from mmgen.cli.listing import list_pipelines, show
 from mmgen.cli.outliers import outliers
 from mmgen.cli.pairs import pairs
+from mmgen.cli.push import push
 from mmgen.cli.train import train
 from mmgen.version import __version__
 
@@ -36,6 +37,7 @@ app.command("outliers")(outliers)
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.add_typer(pairs, name="pairs")
+app.command("push")(push)
 app.command("list")(list_pipelines)
 app.command("show")(show)
 app.command("doctor")(doctor)
