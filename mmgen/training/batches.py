@@ -12,6 +12,7 @@ from torch.utils.data import IterableDataset
 from mmgen.training.encodings import Encodings
 from mmgen.training.pairs import Pairs
 from mmgen.training.settings import TrainSettings
+from mmgen.training.streaming import Cursor, StreamedPairs
 from mmgen.training.trainable import Trainable
 
 __all__ = ["Batches"]
@@ -24,7 +25,7 @@ class Batches(IterableDataset):
         pipe: What prepares them.
         pairs: Where they come from.
         settings: Of the run.
-        order: From a position of the endless run to the index of its pair.
+        order: From a position of the endless run to the index of its pair; None for a stream.
         encodings: What stands for the prepared tensors of frozen parts, if something does.
         first: Number of the first batch.
         process: Number of this process.
@@ -34,10 +35,10 @@ class Batches(IterableDataset):
     def __init__(
         self,
         pipe: Trainable,
-        pairs: Pairs,
+        pairs: Pairs | StreamedPairs,
         settings: TrainSettings,
         *,
-        order: Callable[[int], int],
+        order: Callable[[int], int] | None,
         encodings: Encodings | None = None,
         first: int,
         process: int = 0,
@@ -45,10 +46,15 @@ class Batches(IterableDataset):
     ) -> None:
         self._pipe, self._pairs, self._settings, self._order = pipe, pairs, settings, order
         self._encodings = encodings
+        self._cursor: Cursor | None = None
+        if isinstance(pairs, StreamedPairs):
+            self._cursor = Cursor(pairs, seed=settings.seed)
         self._first, self._process, self._world = first, process, world
 
     def where(self, batch: int) -> list[str]:
         """Where the pairs of this process's share of a batch stand."""
+        if self._cursor is not None:
+            return [f"position {p} of the shuffled stream" for p in self._positions(batch)]
         return [self._pairs.where(self._order(p)) for p in self._positions(batch)]
 
     def _positions(self, batch: int) -> range:
@@ -78,11 +84,7 @@ class Batches(IterableDataset):
             held = self._encodings.batch([self._order(p) for p in self._positions(batch)])
             if held.keys() >= {"x", "y"}:
                 return held
-        seed = self._settings.seed
-        rows = [
-            self._pairs.pair(self._order(p), np.random.default_rng([seed, p]))
-            for p in self._positions(batch)
-        ]
+        rows = [self._pair(p) for p in self._positions(batch)]
         try:
             if not held:
                 return self._pipe.prepare(rows)
@@ -91,6 +93,12 @@ class Batches(IterableDataset):
             return {**held, "x": self._pipe.codec.prepare([x for _, x in rows])}
         except (ValueError, TypeError) as error:
             raise self._located(rows, batch, error) from None
+
+    def _pair(self, position: int) -> tuple[Any, Any]:
+        if self._cursor is not None:
+            return self._cursor.pair(position)
+        rng = np.random.default_rng([self._settings.seed, position])
+        return self._pairs.pair(self._order(position), rng)
 
     def _located(self, rows: Sequence[tuple[Any, Any]], batch: int, error: Exception) -> Exception:
         """The error, with the place of the first pair of the batch that cannot be prepared."""

@@ -14,6 +14,7 @@ from mmgen.core.card import Card
 from mmgen.training.digests import digest
 from mmgen.training.pairs import Pairs
 from mmgen.training.settings import TrainSettings
+from mmgen.training.streaming import StreamedPairs
 from mmgen.training.validation import Validation
 from mmgen.version import __version__
 
@@ -26,7 +27,7 @@ def described(
     card: Card,
     *,
     base: str | None,
-    pairs: Pairs,
+    pairs: Pairs | StreamedPairs,
     settings: TrainSettings,
     world: int,
     validation: Validation | None,
@@ -51,7 +52,10 @@ def described(
     scores: dict[str, str] = {}
     if validation is not None:
         scores["loss on held-out pairs"] = f"{validation.best:.4f} ({validation.first:.4f} before)"
-    data = f"{len(pairs)} pairs, fingerprint {fingerprint(pairs)}"
+    if isinstance(pairs, StreamedPairs):
+        data = f"a stream of pairs, fingerprint of the first {fingerprint(pairs)}"
+    else:
+        data = f"{len(pairs)} pairs, fingerprint {fingerprint(pairs)}"
     data = f"{data}; before that, {card.data}" if base else f"{card.data} ({data})"
     return replace(
         card,
@@ -62,8 +66,13 @@ def described(
     )
 
 
-def fingerprint(pairs: Pairs) -> str:
+def fingerprint(pairs: Pairs | StreamedPairs) -> str:
     """Of some pairs spread over the whole collection: the same pairs give the same one."""
+    if isinstance(pairs, StreamedPairs):
+        found = hashlib.blake2b(digest_size=8)
+        for y, x in pairs.first(_SAMPLED):
+            found.update(digest(y, x))
+        return found.hexdigest()
     found = hashlib.blake2b(str(len(pairs)).encode(), digest_size=8)
     for index in np.linspace(0, len(pairs) - 1, min(_SAMPLED, len(pairs))).astype(int).tolist():
         found.update(digest(*_pair(pairs, index)))

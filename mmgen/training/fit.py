@@ -15,6 +15,7 @@ from mmgen.training.reading import Source, read_pairs
 from mmgen.training.run import Run
 from mmgen.training.selecting import only_training
 from mmgen.training.settings import TrainSettings
+from mmgen.training.streaming import StreamedPairs
 from mmgen.training.trainable import Trainable
 
 __all__ = ["fit", "training_pairs"]
@@ -38,8 +39,8 @@ def fit(
         pipe: What to train, in place; also an `Autoencoding`, for a codec of latents, or a
             `Vocoding`. If it has no vocabularies and statistics yet, they are taken from the first
             pairs.
-        pairs: What to learn: `Pairs`, a sequence of (y, x), or for a pipeline also whatever
-            `read_pairs` reads, such as a folder.
+        pairs: What to learn: `Pairs`, `StreamedPairs`, a sequence of (y, x), or for a pipeline also
+            whatever `read_pairs` reads, such as a folder.
         output: Folder of checkpoints, log and overviews of samples.
         validation: Pairs to measure the loss on and never to learn from. The result is then of the
             step at which it was least, and `patience` can end the run early. Pipelines only.
@@ -76,20 +77,25 @@ def fit(
 
 def training_pairs(
     pipe: Trainable, pairs: Source, validation: Source | None
-) -> tuple[Pairs, Pairs | None]:
+) -> tuple[Pairs | StreamedPairs, Pairs | None]:
     """The pairs to train on and those to measure on, read if they have to be.
 
     Raises:
         ValueError: If there are none.
-        TypeError: If something else than a pipeline should be validated.
+        TypeError: If something else than a pipeline should be validated, or by a stream.
     """
-    if not isinstance(pairs, Pairs):
+    if not isinstance(pairs, (Pairs, StreamedPairs)):
         pairs = read_pairs(pairs, pipe) if isinstance(pipe, Pipeline) else ListedPairs(pairs)
     if validation is not None:
         if not isinstance(pipe, Pipeline):
             raise TypeError(f"Validation is for a pipeline, got {type(pipe).__name__}.")
         validation = read_pairs(validation, pipe)
+        if isinstance(validation, StreamedPairs):
+            raise TypeError(
+                "Held-out pairs are measured again and again, so a stream is none. Take as many as "
+                "are needed: StreamedPairs(...).first(256)."
+            )
     for each, what in ((pairs, "to train on"), (validation, "to validate on")):
-        if each is not None and len(each) == 0:
+        if isinstance(each, Pairs) and len(each) == 0:
             raise ValueError(f"Expected at least one pair {what}, got none.")
     return pairs, validation

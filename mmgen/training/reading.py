@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmgen.core.composite import CompositeEncoder
-from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError
-from mmgen.core.fitted import Fitted
 from mmgen.modalities import modality
 from mmgen.modalities.actions.lerobot import LeRobotFolder
 from mmgen.pipeline import Pipeline
-from mmgen.training.columns import Columns, find_columns
 from mmgen.training.pairs import IndexedPairs, ListedPairs, Pairs
 from mmgen.training.recordings import is_recording, read_recording
+from mmgen.training.rows import RowReader
+from mmgen.training.streaming import StreamedPairs
 from mmgen.training.tables import Row, Table, of_split, read_table
-from mmgen.training.tables.dataset import DatasetTable
+from mmgen.training.tables.dataset import DatasetTable, one_of
 
 __all__ = ["TablePairs", "read_pairs"]
 
@@ -34,14 +32,15 @@ def read_pairs(
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
     adapt: bool = False,
-) -> Pairs:
+) -> Pairs | StreamedPairs:
     """Pairs (y, x) that a pipeline can learn from.
 
     Args:
         source: A file or folder: JSON lines, CSV, TSV, Parquet, SMILES, LJSpeech, WebDataset's tar
             files, folders of classes, files with a .txt beside, a LeRobotDataset v3
             (docs/pairs.md); several text files whose lines are aligned, y first; a
-            `datasets.Dataset`; or any iterable of pairs (y, x).
+            `datasets.Dataset`, streamed or not; or any iterable of pairs (y, x). What has no length
+            and can be read again and again is read as a stream.
         pipe: What shall learn from them: it tells which columns are y and x, and how they are read.
         split: "train", "validation" or "test". If not given, train where there are splits. Pairs
             that are there already have none.
@@ -53,18 +52,23 @@ def read_pairs(
     Raises:
         LoadError: If there is nothing to read, or it is not clear how.
     """
-    if isinstance(source, Pairs):
+    if isinstance(source, (Pairs, StreamedPairs)):
         _refuse_choices(split, columns)
         return source
     if hasattr(source, "column_names"):
         several = isinstance(source.column_names, Mapping)
-        table = DatasetTable(source, split=split)
-        table = table if several else of_split(table, split)
+        one = one_of(source, split) if several else source
+        if not hasattr(one, "__len__"):
+            return _streamed_rows(one, pipe, None if several else split, columns, adapt)
+        table = DatasetTable(one) if several else of_split(DatasetTable(one), split)
         return TablePairs(table, pipe, columns=columns, adapt=adapt)
     listed = not isinstance(source, (str, os.PathLike))
     if isinstance(source, LeRobotFolder):
         _refuse_choices(split, columns)
         return IndexedPairs(source)
+    if listed and not hasattr(source, "__len__") and not isinstance(source, Iterator):
+        _refuse_choices(split, columns)
+        return StreamedPairs(source)
     if listed:
         source = list(source)
         if not source or not all(isinstance(item, (str, os.PathLike)) for item in source):
@@ -89,7 +93,7 @@ class TablePairs(Pairs):
         adapt: As that of `read_pairs`.
 
     Raises:
-        LoadError: If it is not clear which columns are meant.
+        LoadError: If there is no row, or it is not clear which columns are meant.
     """
 
     def __init__(
@@ -102,11 +106,13 @@ class TablePairs(Pairs):
     ) -> None:
         if len(table) == 0:
             raise LoadError(f"{table.name} holds no rows.")
-        self.columns: Columns = find_columns(pipe, table.columns, columns)
-        self._table, self._adapt, self.fixed = table, adapt, table.fixed
-        encoder = pipe.encoder
-        self._parts = encoder.parts if isinstance(encoder, CompositeEncoder) else {"": encoder}
-        self._codec, self._kind = pipe.codec, pipe.codec.spec.modality
+        own = {"typed": table.typed, "folder": table.folder, "columns": columns, "adapt": adapt}
+        self._table, self._read, self.fixed = (
+            table,
+            RowReader(pipe, table.columns, **own),
+            table.fixed,
+        )
+        self.columns = self._read.columns
 
     def __len__(self) -> int:
         return len(self._table)
@@ -117,67 +123,28 @@ class TablePairs(Pairs):
     def pair(self, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
         row = self._table.row(index)
         try:
-            x = self._value(row, self.columns.x, self._codec, self._kind)
-            if x is None:
-                raise ValueError(f"{', '.join(self.columns.x)} is empty, so there is no x.")
-            if self._adapt:
-                x = self._codec.adapt(x)
-            return self._condition(row), x
+            return self._read(row)
         except (ValueError, TypeError, OSError) as error:
             raise ValueError(f"{row.where}: {error}") from None
 
-    def _condition(self, row: Row) -> Any:
-        found = {
-            part: self._value(row, names, self._parts[part], self._parts[part].modality)
-            for part, names in self.columns.y.items()
-        }
-        if list(found) == [""]:
-            return found[""]
-        # A part that is empty is not given; of nothing, None.
-        given = {part: value for part, value in found.items() if value is not None}
-        return given or None
 
-    def _value(self, row: Row, names: Sequence[str], part: Fitted, kind: str | None) -> Any:
-        cells = {name: row.cells.get(name) for name in names}
-        if part.columns and not (len(names) == 1 and isinstance(cells[names[0]], Mapping)):
-            # Under the part's own names, which may differ in case.
-            own = {name.lower(): name for name in part.columns}
-            numbers = {own[n.lower()]: self._number(n, v) for n, v in cells.items()}
-            given = {name: value for name, value in numbers.items() if value is not None}
-            return given or None
-        cell = cells[names[0]]
-        if cell is None or kind is None:
-            return cell
-        if modality(kind).IN_FILES:
-            return self._from_file(cell)
-        if isinstance(cell, str) and not self._table.typed and isinstance(part, Encoder):
-            return part.read(cell)
-        return cell
-
-    def _number(self, name: str, cell: Any) -> Any:
-        if not isinstance(cell, str):
-            return cell
-        try:
-            return float(cell)
-        except ValueError:
-            raise ValueError(f"Expected a number for {name}, got {cell!r:.60}.") from None
-
-    def _from_file(self, cell: Any) -> Any:
-        """What a cell stands for where values are files: a path below the table's folder."""
-        if isinstance(cell, Mapping) and {"bytes", "path"} >= set(cell):
-            data = cell.get("bytes")
-            return data if data is not None else self._from_file(cell.get("path"))
-        if not isinstance(cell, str):
-            return cell
-        if self._table.folder is None:
-            raise ValueError(f"{cell!r:.60} is a text, where the value itself is expected.")
-        folder = self._table.folder.resolve()
-        path = (folder / cell).resolve()
-        if not path.is_relative_to(folder):
-            raise ValueError(f"{cell!r:.200} lies outside of the folder {str(folder)!r}.")
-        if not path.is_file():
-            raise ValueError(f"There is no file {cell!r:.200} in {str(folder)!r}.")
-        return path
+def _streamed_rows(
+    dataset: Any,
+    pipe: Pipeline,
+    split: str | None,
+    columns: Mapping[str, str] | None,
+    adapt: bool,
+) -> StreamedPairs:
+    """The pairs of a dataset that is streamed."""
+    if split not in (None, "train"):
+        raise LoadError(
+            f"A stream has no split {split!r}: it is one. Give that of the split, such as "
+            f"load_dataset(..., split={split!r}, streaming=True)."
+        )
+    names = dataset.column_names or next(iter(dataset), {}).keys()
+    own = {"typed": True, "folder": None, "columns": columns, "adapt": adapt}
+    read = RowReader(pipe, tuple(names), **own)
+    return StreamedPairs(dataset, read=lambda cells: read(Row(cells, "")))
 
 
 def _refuse_choices(split: str | None, columns: Mapping[str, str] | None) -> None:

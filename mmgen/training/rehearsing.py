@@ -32,7 +32,7 @@ class Rehearsal:
 
     Attributes:
         steps: Steps of the run.
-        num_pairs: Pairs in an epoch.
+        num_pairs: Pairs in an epoch; None if nobody knows.
         seen: Pairs that the run learns from, again and again if there are fewer.
         parameters: All parameters.
         trained: Those that are trained.
@@ -45,7 +45,7 @@ class Rehearsal:
     """
 
     steps: int
-    num_pairs: int
+    num_pairs: int | None
     seen: int
     parameters: int
     trained: int
@@ -57,9 +57,9 @@ class Rehearsal:
     device: str
 
     @property
-    def epochs(self) -> float:
-        """How often each pair is seen."""
-        return self.seen / self.num_pairs
+    def epochs(self) -> float | None:
+        """How often each pair is seen, if their number is known."""
+        return None if self.num_pairs is None else self.seen / self.num_pairs
 
     @property
     def seconds(self) -> float:
@@ -114,7 +114,7 @@ def rehearse(
         pipe.parts.to(before)
     return Rehearsal(
         steps=whole.steps,
-        num_pairs=len(pairs),
+        num_pairs=len(pairs) if isinstance(pairs, Pairs) else None,
         seen=whole.steps * whole.accumulation * whole.batch_size * run.accelerator.num_processes,
         parameters=parameters,
         trained=trained,

@@ -41,6 +41,7 @@ from mmgen.training.moving import moved_to
 from mmgen.training.optimizers import optimizers_of
 from mmgen.training.pairs import Pairs, batch_at, index_at
 from mmgen.training.settings import TrainSettings
+from mmgen.training.streaming import StreamedPairs
 from mmgen.training.trainable import Trainable
 from mmgen.training.validation import Validation
 
@@ -79,13 +80,18 @@ class Run:
     def __init__(
         self,
         pipe: Trainable,
-        pairs: Pairs,
+        pairs: Pairs | StreamedPairs,
         settings: TrainSettings,
         *,
         output: Path | None,
         preview: Sequence[Any] = (),
         validation: Pairs | None = None,
     ) -> None:
+        if settings.by_length and isinstance(pairs, StreamedPairs):
+            raise ValueError(
+                "by_length sorts by lengths that are known before; those of a stream are not. "
+                "Leave it out, or give pairs that have a number and an index."
+            )
         self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
         self.preview = list(preview)
         self.phases: tuple[str | None, ...] = pipe.phases or (None,)
@@ -130,9 +136,14 @@ class Run:
         if self.output is not None and load_assets(self.output / "checkpoint", self.pipe.parts):
             # The pairs may be others by now, the vocabulary must not.
             return
-        count = min(self.settings.statistics_from, max(len(self.pairs), 256))
-        # Far from where training starts, so that simulated pairs are other ones.
-        self.pipe.fit_statistics(batch_at(self.pairs, 2**40, count, seed=self.settings.seed))
+        most = self.settings.statistics_from
+        if isinstance(self.pairs, StreamedPairs):
+            found = self.pairs.first(most)
+        else:
+            count = min(most, max(len(self.pairs), 256))
+            # Far from where training starts, so that simulated pairs are other ones.
+            found = batch_at(self.pairs, 2**40, count, seed=self.settings.seed)
+        self.pipe.fit_statistics(found)
 
     def save(self, factors: Mapping[str, tuple[Tensor, Tensor]] | None) -> None:
         """Write the pipeline, and the adapters alone; with what its card says of this run."""
@@ -230,9 +241,11 @@ class Run:
         """Which of how many processes this is."""
         return {"process": self.accelerator.process_index, "world": self.accelerator.num_processes}
 
-    def _chosen_order(self, show: bool) -> Callable[[int], int]:
-        """From positions to indices of pairs."""
+    def _chosen_order(self, show: bool) -> Callable[[int], int] | None:
+        """From positions to indices of pairs, if they have some."""
         settings = self.settings
+        if isinstance(self.pairs, StreamedPairs):
+            return None
         if not settings.by_length:
             return partial(index_at, self.pairs, seed=settings.seed)
         with progress_bar(disable=not show) as bar:
@@ -252,9 +265,10 @@ class Run:
         """What frozen parts give for each pair, if pairs are seen again."""
         pipe, settings, share = self.pipe, self.settings, self._share
         self._forget_encodings()
+        if not (isinstance(pipe, Learner) and self.pairs.fixed and settings.cache_gb):
+            return None
         left = (settings.steps - done) * settings.accumulation * settings.batch_size
-        again = left * share["world"] > len(self.pairs)
-        if not (isinstance(pipe, Learner) and self.pairs.fixed and again and settings.cache_gb):
+        if left * share["world"] <= len(self.pairs):
             return None
         dropout = pipe.condition_dropout
         parts = frozen_parts(pipe, dropout=dropout)

@@ -9,32 +9,20 @@ from mmgen.core.errors import LoadError
 from mmgen.training.tables.finding import SPLITS
 from mmgen.training.tables.table import Row, Table
 
-__all__ = ["DatasetTable"]
+__all__ = ["DatasetTable", "one_of"]
 
 
 class DatasetTable(Table):
     """The rows of a `datasets.Dataset`.
 
     Args:
-        dataset: Anything with `column_names`, a length, and dicts by their index; or several such
-            by the names of their splits.
-        split: Which of several; train if not given.
-
-    Raises:
-        LoadError: If it is a stream, or lacks the split.
+        dataset: Anything with `column_names`, a length, and dicts by their index.
     """
 
     typed = True
     folder = None
 
-    def __init__(self, dataset: Any, *, split: str | None = None) -> None:
-        if isinstance(dataset.column_names, dict):
-            dataset = _one_of(dataset, split)
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-            raise LoadError(
-                "A stream cannot be taken up where a run stopped. Load it without streaming, or "
-                "take as many rows as fit: list(dataset.take(100_000))."
-            )
+    def __init__(self, dataset: Any) -> None:
         self.name = type(dataset).__name__
         self.columns = tuple(dataset.column_names or ())
         self._dataset = dataset
@@ -49,8 +37,16 @@ class DatasetTable(Table):
         return Row(self._dataset[index], self.where(index))
 
 
-def _one_of(splits: Any, split: str | None) -> Any:
-    """The split that is asked for."""
+def one_of(splits: Any, split: str | None) -> Any:
+    """The data set of a split, out of several by their names.
+
+    Args:
+        splits: The data sets.
+        split: Which; train if not given.
+
+    Raises:
+        LoadError: If it is not among them.
+    """
     names = list(splits.column_names)
     found = [name for name in SPLITS.get(split or "train", ()) if name in names]
     if not found:
