@@ -12,6 +12,7 @@ import numpy as np
 from mmgen.core.errors import LoadError
 from mmgen.modalities import modality
 from mmgen.modalities.actions.lerobot import LeRobotFolder
+from mmgen.modalities.actions.windows import Windows
 from mmgen.pipeline import Pipeline
 from mmgen.training.pairs import IndexedPairs, ListedPairs, Pairs
 from mmgen.training.recordings import is_recording, read_recording
@@ -37,8 +38,8 @@ def read_pairs(
 
     Args:
         source: A file or folder: JSON lines, CSV, TSV, Parquet, SMILES, LJSpeech, WebDataset's tar
-            files, folders of classes, files with a .txt beside, a LeRobotDataset v3
-            (docs/pairs.md); several text files whose lines are aligned, y first; a
+            files, folders of classes, files with a .txt beside, a LeRobotDataset v3,
+            a Minari dataset (docs/pairs.md); several text files whose lines are aligned, y first; a
             `datasets.Dataset`, streamed or not; or any iterable of pairs (y, x). What has no length
             and can be read again and again is read as a stream.
         pipe: What shall learn from them: it tells which columns are y and x, and how they are read.
@@ -63,7 +64,7 @@ def read_pairs(
         table = DatasetTable(one) if several else of_split(DatasetTable(one), split)
         return TablePairs(table, pipe, columns=columns, adapt=adapt)
     listed = not isinstance(source, (str, os.PathLike))
-    if isinstance(source, LeRobotFolder):
+    if isinstance(source, (LeRobotFolder, Windows)):
         _refuse_choices(split, columns)
         return IndexedPairs(source)
     if listed and not hasattr(source, "__len__") and not isinstance(source, Iterator):

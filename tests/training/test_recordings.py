@@ -141,3 +141,29 @@ def test_aligned_lines_and_data_sets_of_a_split(tmp_path: Path) -> None:
     assert read_pairs(both, pipe, split="validation").pair(0, rng) == ("c", "d")
     with pytest.raises(LoadError, match="none of which is 'test'"):
         read_pairs(both, pipe, split="test")
+
+
+def test_minari_is_read_for_its_pipeline(tmp_path: Path, policy: Pipeline) -> None:
+    h5py = pytest.importorskip("h5py")
+    data = tmp_path / "pen-v0" / "data"
+    data.mkdir(parents=True)
+    with h5py.File(data / "main_data.hdf5", "w") as file:
+        for number, length in enumerate(LENGTHS):
+            steps = np.arange(length + 1, dtype=np.float64) + 10 * number
+            group = file.create_group(f"episode_{number}")
+            group["observations"] = steps
+            group["actions"] = np.stack([steps, -steps], 1)[:-1]
+    (data / "metadata.json").write_text(json.dumps({"total_episodes": 3}))
+    folder = data.parent
+    pairs = read_pairs(folder, policy)
+    assert firsts(pairs) == [0, 1, 2, 3, 4, 10, 11, 12, 20, 21, 22, 23]
+    y, x = pairs.pair(5, np.random.default_rng(0))
+    assert y["observation.state"].tolist() == [[10.0], [10.0]] and x.shape == (3, 2)
+    policy.prepare([(y, x)])
+    with pytest.raises(LoadError, match="Minari datasets have none"):
+        read_pairs(folder, policy, split="validation")
+    with pytest.raises(LoadError, match="no columns are chosen"):
+        read_pairs(folder, policy, columns={"x": "actions"})
+    with pytest.raises(LoadError, match="Minari dataset, which holds actions"):
+        painter = Pipeline.compose(x="image", family="diffusion", size="debug")
+        read_pairs(folder, painter)
