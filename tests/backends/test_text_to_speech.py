@@ -23,6 +23,7 @@ from mmgen import Pipeline
 from mmgen.backends.from_transformers.voices import VOICES
 from mmgen.backends.recognition.verbs import ARCHITECTURES
 from mmgen.core.errors import LoadError
+from mmgen.modalities.audio.files import save
 
 # The vocoders use what torch has replaced.
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
@@ -146,6 +147,36 @@ def test_bad_conditions(
 ) -> None:
     with pytest.raises(error, match=message):
         Pipeline.from_pretrained(speecht5)(value)
+
+
+def test_a_text_of_which_nothing_is_said(bark: Path) -> None:
+    pipe = Pipeline.from_pretrained(bark)
+    found = pipe("a cat", num_samples=12, seed=0, max_new_tokens=1)
+    lengths = [x.samples.shape for x in found]
+    # The first code that is drawn may be the end of them.
+    assert (1, 0) in lengths and any(n > 0 for _, n in lengths)
+    silent = lengths.index((1, 0))
+    assert pipe("a cat", seed=silent, max_new_tokens=1).samples.shape == (1, 0)
+    with pytest.raises(ValueError, match="no samples cannot be written"):
+        save(found[silent], "x.wav")
+
+
+def test_options_are_those_of_the_library_s_call(bark: Path) -> None:
+    asked = {"temperature": 0.6, "fine_temperature": 0.8, "max_new_tokens": 9, "min_eos_p": 0.4}
+    found = Pipeline.from_pretrained(bark)(LONG, seed=5, **asked)
+    model, processor = BarkModel.from_pretrained(bark).eval(), AutoProcessor.from_pretrained(bark)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        expected = model.generate(
+            **processor(text=LONG, return_tensors="pt"),
+            do_sample=True,
+            semantic_temperature=0.6,
+            coarse_temperature=0.6,
+            fine_temperature=0.8,
+            semantic_max_new_tokens=9,
+            min_eos_p=0.4,
+        )[0]
+    np.testing.assert_allclose(found.samples[0], expected.numpy().clip(-1, 1), atol=1e-5)
 
 
 def test_voices_that_a_checkpoint_brings(bark: Path) -> None:

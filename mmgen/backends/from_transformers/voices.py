@@ -162,8 +162,8 @@ _MUSICGEN = (
 
 
 def _musicgen(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
-    asked = {name: value for name, value in options.items() if value is not None}
-    return parts.model.generate(**parts.read(values["text"]), do_sample=True, **asked)[0].mT
+    asked = {**parts.read(values["text"]), **_given(**options)}
+    return parts.model.generate(**asked, do_sample=True)[0].mT
 
 
 # Bark ---------------------------------------------------------------------------------------------
@@ -203,16 +203,45 @@ def _bark_options(model: nn.Module, reader: Any) -> tuple[Option, ...]:
 
 
 def _bark(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
-    asked = {
-        "semantic_temperature": options["temperature"],
-        "coarse_temperature": options["temperature"],
-        "fine_temperature": options["fine_temperature"],
-        "semantic_max_new_tokens": options["max_new_tokens"],
-        "min_eos_p": options["min_eos_p"],
-    }
-    asked = {name: value for name, value in asked.items() if value is not None}
+    """As `BarkModel.generate`, but for a text of which nothing is said: that is no sound at all."""
+    from transformers.models.bark import generation_configuration_bark as configurations
+
+    model, own = parts.model, parts.model.generation_config
+    meaning = configurations.BarkSemanticGenerationConfig(**own.semantic_config)
+    coarse = configurations.BarkCoarseGenerationConfig(**own.coarse_acoustics_config)
+    fine = configurations.BarkFineGenerationConfig(**own.fine_acoustics_config)
     inputs = parts.read(values["text"], voice_preset=options.get("voice_preset"))
-    return parts.model.generate(**inputs, do_sample=True, **asked)[0, :, None]
+    shared = {
+        "history_prompt": inputs.pop("history_prompt", None),
+        "semantic_generation_config": meaning,
+    }
+    warmth = _given(temperature=options["temperature"])
+    meant = model.semantic.generate(
+        **inputs,
+        **shared,
+        do_sample=True,
+        # None is told, too, as the whole call does.
+        min_eos_p=options["min_eos_p"],
+        **warmth,
+        **_given(max_new_tokens=options["max_new_tokens"]),
+    )
+    shared |= {"codebook_size": own.codebook_size, "coarse_generation_config": coarse}
+    said = model.coarse_acoustics.generate(meant, **shared, do_sample=True, **warmth)
+    if not said.shape[1]:
+        return torch.zeros(0, 1, device=parts.device)
+    codes = model.fine_acoustics.generate(
+        said,
+        **shared,
+        fine_generation_config=fine,
+        do_sample=True,
+        **_given(temperature=options["fine_temperature"]),
+    )
+    return model.codec_decode(codes)[0, :, None]
+
+
+def _given(**named: Any) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _bark_counts(model: nn.Module, reader: Any) -> Counted:
