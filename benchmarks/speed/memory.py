@@ -20,7 +20,7 @@ from benchmarks.speed.diffusers_reference import Reference
 from benchmarks.speed.shape import Shape
 from benchmarks.speed.subject import Subject
 
-__all__ = ["child_environment", "main", "peak"]
+__all__ = ["child_environment", "main", "peak", "peak_of"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -39,7 +39,17 @@ def child_environment() -> dict[str, str]:
 
 def peak(work: Mapping[str, Any]) -> float:
     """Greatest resident memory in MB of a process that does `work`, libraries included."""
-    own = [sys.executable, "-m", "benchmarks.speed.memory", json.dumps(work)]
+    return peak_of(["-m", "benchmarks.speed.memory", json.dumps(work)], what=work["what"])
+
+
+def peak_of(arguments: Sequence[str], *, what: str) -> float:
+    """Greatest resident memory in MB of a Python process, libraries included.
+
+    Args:
+        arguments: Of Python.
+        what: It does, for the message if it fails.
+    """
+    own = [sys.executable, *arguments]
     done = subprocess.run(
         [sys.executable, "-c", _SMALL, *own],
         cwd=ROOT,
@@ -49,7 +59,7 @@ def peak(work: Mapping[str, Any]) -> float:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{work['what']} failed in its own process:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{what} failed in its own process:\n{done.stderr[-2000:]}")
     kilobyte = 1 if sys.platform == "darwin" else 1024
     return round(int(done.stdout.split()[-1]) * kilobyte / 1e6, 1)
 

@@ -1,0 +1,101 @@
+"""The step that the loop takes, its weights shared out by fully_shard, is that of one process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mmgen.pipeline import Pipeline
+from mmgen.training import TrainSettings
+from mmgen.training.optimizers import optimizers_of
+from mmgen.training.pairs import ListedPairs, batch_at
+from mmgen.training.run import Step
+
+WORLD, STEPS, BATCH = 2, 3, 4
+SETTINGS = TrainSettings(learning_rate=1e-2, weight_decay=0.1)
+
+
+def wrapped() -> tuple[Pipeline, Step]:
+    torch.manual_seed(0)
+    pipe = Pipeline.compose(x="image", y="text", family="diffusion", size="debug")
+    pipe.fit_statistics([pairs().pair(i, np.random.default_rng(0)) for i in range(8)])
+    pipe.parts.train()
+    return pipe, Step(pipe)
+
+
+def pairs() -> ListedPairs:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 16, 16, 3)).astype(np.uint8)
+    return ListedPairs(
+        (f"{'red blue one two'.split()[i % 4]} {i}", x) for i, x in enumerate(images)
+    )
+
+
+def loss_of(pipe: Pipeline, step: torch.nn.Module, number: int, process: int) -> Tensor:
+    """The loss of a process's share of a step."""
+    part = number * WORLD + process
+    return step(pipe.prepare(batch_at(pairs(), part * BATCH, BATCH, seed=0)), part, None)
+
+
+def take(step: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    torch.nn.utils.clip_grad_norm_(step.parameters(), 0.1)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def sharded(file: str) -> None:
+    """What each of two processes does."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    torch.set_num_threads(1)
+    mesh = init_device_mesh("cpu", (WORLD,))
+    pipe, step = wrapped()
+    whole = sum(p.numel() for p in step.parameters())
+    # Part by part, so that no more than one is whole at a time, and what is left.
+    fully_shard(pipe.model.model.network, mesh=mesh)
+    fully_shard(step, mesh=mesh)
+    own = sum(p.to_local().numel() for p in step.parameters())
+    optimizer = optimizers_of(pipe, step, SETTINGS, precision="no")[0]
+    for number in range(STEPS):
+        loss_of(pipe, step, number, mesh.get_rank()).backward()
+        take(step, optimizer)
+    found = {n: p.full_tensor().detach().clone() for n, p in step.named_parameters()}
+    if mesh.get_rank() == 0:
+        save_file(found | {"share": torch.tensor(own / whole)}, file)
+    torch.distributed.destroy_process_group()
+
+
+def test_sharded_steps_equal_whole_ones(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(WORLD)]
+    root = str(Path(__file__).parents[2])
+    own = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    command = [sys.executable, *torchrun, __file__, str(file)]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    pipe, step = wrapped()
+    before = {name: p.detach().clone() for name, p in step.named_parameters()}
+    optimizer = optimizers_of(pipe, step, SETTINGS, precision="no")[0]
+    for number in range(STEPS):
+        for process in range(WORLD):
+            (loss_of(pipe, step, number, process) / WORLD).backward()
+        take(step, optimizer)
+    found = load_file(file)
+    # Some weights do not part evenly.
+    assert 0.4 < float(found.pop("share")) < 0.6
+    after = {name: p.detach() for name, p in step.named_parameters()}
+    assert found.keys() == after.keys()
+    assert max(float((found[n] - after[n]).abs().max()) for n in after) < 1e-5
+    assert max(float((before[n] - after[n]).abs().max()) for n in after) > 1e-2
+
+
+if __name__ == "__main__":
+    sharded(sys.argv[1])
