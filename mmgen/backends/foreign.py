@@ -29,6 +29,8 @@ class Place:
         cache_dir: Cache of the Hub, if not the usual one.
         token: For private and gated repositories; that of `hf auth login` if None.
         local_files_only: Whether to look in the cache alone. HF_HUB_OFFLINE does the same.
+        writes: "smiles" or "selfies" if the texts that it writes are molecules, which no
+            configuration tells; what its card says if None.
         placement: Where its weights go.
     """
 
@@ -36,6 +38,7 @@ class Place:
     cache_dir: str | os.PathLike[str] | None = None
     token: str | bool | None = None
     local_files_only: bool = False
+    writes: str | None = None
     placement: Placement = Placement()
 
     @classmethod
@@ -58,7 +61,7 @@ class Place:
 
     def as_dict(self) -> dict[str, Any]:
         """As libraries take it."""
-        named = (field.name for field in fields(self) if field.name != "placement")
+        named = (f.name for f in fields(self) if f.name not in ("placement", "writes"))
         return {name: getattr(self, name) for name in named}
 
 
@@ -74,6 +77,7 @@ class Foreign:
         save: Writes the checkpoint into an empty folder, as its own library does.
         adapters: Its adapters, if its library has a way of its own to load them.
         fixed: Why it cannot be moved or trained, if it cannot.
+        writes: The notation of the molecules that it writes, if it writes some.
     """
 
     encoder: Encoder
@@ -83,9 +87,11 @@ class Foreign:
     save: Callable[[Path], None]
     adapters: Adapters | None = None
     fixed: str | None = None
+    writes: str | None = None
 
     def about(self) -> dict[str, Any]:
         """For a card: what it is, and where it is from."""
         found = self.found
         named = ("library", "task", "architecture", "source", "revision")
-        return {"distribution": found.distribution, **{n: getattr(found, n) for n in named}}
+        about = {"distribution": found.distribution, **{n: getattr(found, n) for n in named}}
+        return about if self.writes is None else {**about, "writes": self.writes}

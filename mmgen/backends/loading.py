@@ -16,10 +16,12 @@ from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_ctranslate2 import load as from_ctranslate2
 from mmgen.backends.from_diffusers.loading import load as from_diffusers
 from mmgen.backends.from_transformers.loading import load as from_transformers
+from mmgen.backends.from_transformers.tokenized_molecules import TokenizedMolecules
 from mmgen.backends.placement import settle, spread_of
 from mmgen.backends.recognition import Recognised, recognise
 from mmgen.backends.recognition.reach import out_of_reach
 from mmgen.backends.recognition.verbs import ARCHITECTURES, LOADED, verbs_of
+from mmgen.backends.written import notation_of
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 
 __all__ = ["load"]
@@ -61,7 +63,18 @@ def load(
             "opened. Ask whoever made it for safetensors, or convert it where you trust it: "
             f"{found.library} loads it and save_pretrained writes safetensors."
         )
-    place = _within_reach(place, found)
+    place, writes = _within_reach(place, found), notation_of(found, place.writes)
+    if writes is None:
+        return _run_by(found, place, dtype, engine, compute_type)
+    loaded = _run_by(found, place, dtype, engine, compute_type)
+    codec, found = TokenizedMolecules(loaded.codec, writes), replace(found, x="molecules")
+    return replace(loaded, codec=codec, found=found, writes=writes)
+
+
+def _run_by(
+    found: Recognised, place: Place, dtype: torch.dtype, engine: str | None, compute_type: str
+) -> Foreign:
+    """The parts, run by their library or by an engine."""
     if engine is None:
         place.placement.check(found.library)
         loaded = _loaded(found, place, dtype)

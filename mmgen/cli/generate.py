@@ -11,14 +11,29 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmgen.cli.console import answer, progress_bar, spinner
-from mmgen.cli.device import find_device
 from mmgen.cli.known import Known
-from mmgen.cli.naming import find_named
+from mmgen.cli.loading import (
+    AdapterPaths,
+    BaseName,
+    CacheFolder,
+    ComputeType,
+    DeviceMap,
+    EngineName,
+    Loading,
+    LocalFilesOnly,
+    MaxMemory,
+    Offload,
+    OffloadFolder,
+    Precision,
+    Quantization,
+    Revision,
+    Writes,
+)
 from mmgen.cli.options import split_pairs, typed_options
 from mmgen.cli.parameters import AsJson, DeviceName, PipelineOptions
 from mmgen.core.errors import SpecError
@@ -121,9 +136,20 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
         str | None, typer.Option(help="How a measurement is used: mmps or split_gibbs.")
     ] = None,
     device: DeviceName = None,
-    dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option(help="Precision of the weights.")
-    ] = "float32",
+    dtype: Precision = "float32",
+    adapter: AdapterPaths = None,
+    base: BaseName = None,
+    revision: Revision = None,
+    cache_dir: CacheFolder = None,
+    local_files_only: LocalFilesOnly = False,
+    device_map: DeviceMap = None,
+    max_memory: MaxMemory = None,
+    offload_folder: OffloadFolder = None,
+    offload: Offload = None,
+    quantization: Quantization = None,
+    engine: EngineName = None,
+    compute_type: ComputeType = None,
+    writes: Writes = None,
     as_json: AsJson = False,
 ) -> None:
     """Sample P(X | CONDITION) into a file.
@@ -144,35 +170,45 @@ def generate(  # noqa: PLR0913 - a parameter is an option of the command line
     first = secrets.randbelow(2**31) if seed is None else seed
     more = Known(known, mask, tuple(operator or ()), measurement, noise, posterior)
     request = _Request(name, conditions or (), parts, options, more, num_samples, first)
+    loading = Loading(
+        device=device,
+        dtype=dtype,
+        adapters=tuple(adapter or ()),
+        base=base,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        device_map=device_map,
+        max_memory=tuple(max_memory or ()),
+        offload_folder=offload_folder,
+        offload=offload,
+        quantization=quantization,
+        engine=engine,
+        compute_type=compute_type,
+        writes=writes,
+    )
     answer(
-        lambda: _run(request, output=output, device=device, dtype=dtype),
+        lambda: _run(request, loading, output),
         partial(_print, drawn=seed is None),
         as_json=as_json,
     )
 
 
-def _run(
-    request: _Request, *, output: Path | None, device: str | None, dtype: str
-) -> dict[str, Any]:
-    found = find_named(request.name)
+def _run(request: _Request, loading: Loading, output: Path | None) -> dict[str, Any]:
+    found = loading.find(request.name)
     given = request.conditions or request.parts or request.known.typed
     if found.y is not None and not given:
         raise typer.BadParameter(f"Say what to generate {found.x} from.", param_hint="CONDITION")
     started = time.monotonic()
     with spinner(f"Loading {request.name}"):
-        import torch
-
         from mmgen.core.options import resolve_options
         from mmgen.modalities import modality
-        from mmgen.pipeline import Pipeline
 
         kind = modality(found.x)
         path = _check_path(output, kind, what=found.x)
         seeds = _seeds(request)
         more = request.known.read(kind, count=max(1, len(request.conditions)))
-        pipe = Pipeline.from_pretrained(
-            request.name, device=find_device(device), dtype=getattr(torch, dtype)
-        )
+        pipe = loading.load(request.name)
     loaded = time.monotonic()
     options = typed_options(request.options, pipe.options())
     resolved = resolve_options(pipe.options(), options)
@@ -198,7 +234,8 @@ def _run(
         "seeds": seeds,
         "options": resolved,
         "device": str(pipe.device),
-        "dtype": dtype,
+        "dtype": loading.dtype,
+        "adapters": list(loading.adapters),
         "seconds": {"load": round(loaded - started, 3), "sample": round(sampled - loaded, 3)},
         "mmgen_version": __version__,
     }
@@ -284,6 +321,8 @@ def _print(result: Mapping[str, Any], *, drawn: bool) -> None:
     if "num_inference_steps" in result["options"]:
         lines["steps"] = str(result["options"]["num_inference_steps"])
     lines["device"] = f"{result['device']}, {result['dtype']}"
+    if result["adapters"]:
+        lines["adapters"] = ", ".join(result["adapters"])
     lines["seconds"] = f"{seconds['load']:.1f} to load, {seconds['sample']:.1f} to sample"
     typer.echo(result["file"])
     for label, value in lines.items():

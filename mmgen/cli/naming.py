@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Named", "find_foreign", "find_named"]
 
 _MANIFEST = "pipeline.json"
+_ADAPTER = "adapter.json"
 _NEEDED = {"recipe": str, "choices": dict, "sha256": dict}
 
 
@@ -40,18 +41,30 @@ class Named:
     manifest: dict[str, Any]
 
 
-def find_named(name: str) -> Named:
+def find_named(name: str, *, base: str | None = None, **where: Any) -> Named:
     """What this name means.
+
+    Args:
+        name: What was typed.
+        base: What the adapter changes, where the name is that of an adapter alone.
+        where: Of a Hub id: revision, cache_dir, local_files_only.
 
     Raises:
         UnknownNameError: If it means nothing. The message lists the close names.
         LoadError: If it is a folder that holds no saved pipeline.
     """
     name = str(hub.inner_folder(name))
-    foreign = find_foreign(name)
+    if (Path(name) / _ADAPTER).is_file():
+        from mmgen.adapter import Adapter
+
+        return find_named(str(Adapter.load(Path(name)).base_or(base)), **where)
+    foreign = find_foreign(name, **where)
     if foreign is not None:
         # Whether its call needs a condition is for its parts to say.
-        return Named(foreign.architecture, {}, foreign.x, None, {}, {})
+        from mmgen.backends.written import notation_in
+
+        x = foreign.x if notation_in(Path(name)) is None else "molecules"
+        return Named(foreign.architecture, {}, x, None, {}, {})
     folder = Path(name)
     if not folder.is_dir():
         recipe = hub.find_recipe(name)
@@ -78,8 +91,12 @@ def find_named(name: str) -> Named:
     )
 
 
-def find_foreign(name: str, *, revision: str | None = None) -> Recognised | None:
+def find_foreign(name: str, **where: Any) -> Recognised | None:
     """The checkpoint of another library that this name means; None if it is not the form of one.
+
+    Args:
+        name: What was typed.
+        where: Of a Hub id, as of `find_named`.
 
     Raises:
         UnknownNameError: If there is none, or it is of an unknown architecture.
@@ -87,4 +104,4 @@ def find_foreign(name: str, *, revision: str | None = None) -> Recognised | None
     """
     from mmgen.backends.recognition import is_foreign, recognise
 
-    return recognise(name, revision=revision) if is_foreign(name) else None
+    return recognise(name, **where) if is_foreign(name) else None
