@@ -230,7 +230,9 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
         "options": defaults | asked,
     }
     chosen.output.mkdir(parents=True, exist_ok=True)
-    name = "scenes_" + Path(chosen.pipeline).name.replace(":", "_")
+    # Another setting never replaces the record of the defaults.
+    asked_names = [o.replace("=", "-") for o in chosen.option]
+    name = "_".join(["scenes", Path(chosen.pipeline).name.replace(":", "_"), *asked_names])
     path = write_result(
         chosen.output / f"{name}.json",
         task="scenes",

@@ -171,8 +171,10 @@ def _module(recipe: hub.Recipe) -> ModuleType:
 
 
 def _typed(condition: Any) -> str:
-    """A condition as one would type it."""
-    if not isinstance(condition, Mapping):
+    """A condition as one would type it; FILE for what lies in one."""
+    if isinstance(condition, (str, int, float)):
         return shlex.quote(str(condition))
+    if not isinstance(condition, Mapping):
+        return "FILE"
     given = {k: v for k, v in condition.items() if v is not None}
     return " ".join(f"--with {shlex.quote(f'{k}={v}')}" for k, v in given.items())

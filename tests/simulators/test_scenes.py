@@ -24,6 +24,7 @@ from mmgen.simulators.scenes import (
     render,
     sample_scene,
     vocabulary,
+    whole,
 )
 
 NUM = 600
@@ -436,3 +437,14 @@ def test_sizes_are_read_from_radii(scenes: list[Scene]) -> None:
         found = read(render(scene)).things
         for thing in scene.things:
             assert min(abs(thing.radius - one.radius) for one in found) < 0.5
+
+
+def test_what_is_not_wholly_read_is_told(scenes: list[Scene]) -> None:
+    assert np.mean([whole(read(render(scene))) for scene in scenes]) > 0.99
+    assert not whole(Scene((), "white"))
+    assert not whole(Scene((RED,), "unknown"))
+    assert not whole(Scene((replace(RED, shape="unknown"), BLUE), "white"))
+    assert not whole(Scene((RED, BLUE, RED, BLUE), "white"))
+    smeared = render(Scene((replace(RED, shape="star", radius=12.0),), "white")).copy()
+    smeared[:, 15:] = smeared[:, 14:15]
+    assert not whole(read(smeared))

@@ -7,7 +7,7 @@ and say which claims hold. Images are made by the program alone: no data, no lic
 
 from mmgen.simulators.scenes.drawing import render
 from mmgen.simulators.scenes.grammar import Caption, Claim, describe, vocabulary
-from mmgen.simulators.scenes.judging import Verdict, check, judge, read
+from mmgen.simulators.scenes.judging import Verdict, check, judge, read, whole
 from mmgen.simulators.scenes.world import (
     BACKGROUNDS,
     COLOURS,
@@ -37,4 +37,5 @@ __all__ = [
     "render",
     "sample_scene",
     "vocabulary",
+    "whole",
 ]

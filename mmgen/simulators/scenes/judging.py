@@ -25,7 +25,7 @@ from mmgen.simulators.scenes.world import (
     Thing,
 )
 
-__all__ = ["UNKNOWN", "Verdict", "check", "judge", "read"]
+__all__ = ["UNKNOWN", "Verdict", "check", "judge", "read", "whole"]
 
 UNKNOWN = "unknown"
 
@@ -151,6 +151,12 @@ def read(image: np.ndarray) -> Scene:
     labels, num = _components(_distance(pixels, ground) > _FOREGROUND)
     things = [_read_thing(pixels, labels == i, ground) for i in range(1, num + 1)]
     return Scene(tuple(thing for thing in things if thing is not None), background)
+
+
+def whole(scene: Scene) -> bool:
+    """Whether all of a scene was read, so that it can be described: one to three things, known."""
+    named = [name for t in scene.things for name in (t.shape, t.colour, t.size)]
+    return 1 <= len(scene.things) <= 3 and UNKNOWN not in (*named, scene.background)
 
 
 def _distance(colours: np.ndarray, colour: np.ndarray) -> np.ndarray:
