@@ -31,7 +31,7 @@ def language_model(folder: Path, size: str) -> int:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, unk_token=special[0], bos_token=special[1], eos_token=special[1]
     )
-    shape = {"debug": (2, 2, 32), "full": (16, 12, 768)}[size]
+    shape = {"debug": (2, 2, 32), "full": (12, 12, 768)}[size]
     own = dict(zip(("n_layer", "n_head", "n_embd"), shape, strict=True))
     config = GPT2Config(vocab_size=50257, n_positions=512, bos_token_id=1, eos_token_id=1, **own)
     if size == "debug":

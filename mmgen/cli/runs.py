@@ -63,8 +63,9 @@ def show_rehearsal(found: Rehearsal, what: str) -> None:
     """Say what a run would take."""
     typer.echo(f"{what} would take:")
     lines = {
-        "memory": f"{_gb(found.memory_gb)} on {found.device}, {_gb(found.checkpoint_gb)} on disk "
-        "for a checkpoint",
+        "memory": f"{_gb(found.memory_gb)} on {found.device}; while a checkpoint is written, "
+        f"{_gb(2 * found.checkpoint_gb)} more on the CPU",
+        "disk": f"{_gb(found.checkpoint_gb)} for a checkpoint",
         "time": f"{found.step_seconds:.3g} s a step, {_duration(found.seconds)} in all",
         "parameters": f"{found.parameters:,}, {found.trained:,} of which are trained",
         "pairs": f"{found.seen:,} seen of {found.num_pairs:,}, {found.epochs:.3g} epochs",

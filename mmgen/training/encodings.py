@@ -51,8 +51,7 @@ class Kept:
         self._process, self._world = process, world
         self._rows: list[Row] = []
         self.num_bytes, self._files = 0, 0
-        self._open: OrderedDict[Path, Any] = OrderedDict()
-        self._names: set[str] = set()
+        self._open: OrderedDict[Path, tuple[Any, dict[str, list[str]]]] = OrderedDict()
 
     @property
     def in_memory(self) -> bool:
@@ -80,8 +79,8 @@ class Kept:
         if self._rows:
             return self._rows[place]
         number, within = divmod(place, _ROWS_OF_A_FILE)
-        file = self._file(self._path(index % self._world, number))
-        return {name: file.get_tensor(f"{within}.{name}") for name in self._names}
+        file, names = self._file(self._path(index % self._world, number))
+        return {name: file.get_tensor(f"{within}.{name}") for name in names[str(within)]}
 
     def has_room_for(self, times: float) -> bool:
         """Whether as many times what is kept so far would have room, and leave some on the disk."""
@@ -105,15 +104,16 @@ class Kept:
     def _path(self, process: int, number: int) -> Path:
         return self.folder / f"{process:04d}-{number:06d}.safetensors"
 
-    def _file(self, path: Path) -> Any:
+    def _file(self, path: Path) -> tuple[Any, dict[str, list[str]]]:
+        """An open file, and the names of each of its rows."""
         from safetensors import safe_open
 
         if path not in self._open:
-            self._open[path] = safe_open(path, "pt")
-            # Every row has the same entries.
-            if not self._names:
-                names = [name.partition(".") for name in self._open[path].keys()]  # noqa: SIM118
-                self._names = {name for number, _, name in names if number == "0"}
+            file, names = safe_open(path, "pt"), {}
+            for key in file.keys():  # noqa: SIM118
+                number, _, name = key.partition(".")
+                names.setdefault(number, []).append(name)
+            self._open[path] = (file, names)
             if len(self._open) > _OPEN_FILES:
                 self._open.popitem(last=False)
         self._open.move_to_end(path)
@@ -166,9 +166,11 @@ class Encodings:
             some = indices[start : start + batch_size]
             values = [pairs.pair(index, np.random.default_rng([0, index])) for index in some]
             try:
-                parts = [self._encode(part, values, autocast) or [] for part in self.parts]
+                parts = [self._encode(part, values, autocast) for part in self.parts]
             except (ValueError, TypeError) as error:
                 raise self._located(pairs, some, values, error) from None
+            if None in parts:
+                return False
             for rows in zip(*parts, strict=True):
                 self._kept.put({name: t for row in rows for name, t in row.items()})
             done = start + len(some)
@@ -193,7 +195,7 @@ class Encodings:
             else:
                 found["x"] = {k.removeprefix("embedded."): v for k, v in own.items()}
         if "y" in self.parts:
-            own = _joined(_under(rows, "y."))
+            own = _joined(_masked(_under(rows, "y.")))
             given = _nested({k: v for k, v in own.items() if k.split(".")[-1] == "given"})
             shown = [own.get(name) for name in ("tokens", "mask", "vector")]
             found["y"] = Encoded(Condition(len(rows), *shown), self._null, given)
@@ -340,6 +342,13 @@ def _nested(flags: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _under(rows: Sequence[Row], prefix: str) -> list[Row]:
     return [{k.removeprefix(prefix): v for k, v in r.items() if k.startswith(prefix)} for r in rows]
+
+
+def _masked(rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows of conditions of which all have a mask, or none has."""
+    if not any("mask" in row for row in rows):
+        return rows
+    return [{"mask": torch.ones(len(r["tokens"]), dtype=torch.bool), **r} for r in rows]
 
 
 def _joined(rows: Sequence[Row]) -> Row:

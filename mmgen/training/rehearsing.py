@@ -40,7 +40,8 @@ class Rehearsal:
         validation_seconds: Time of one measurement on held-out pairs, in s; 0 without them.
         num_validations: Number of those measurements.
         memory_gb: The most that the process held, in GB: of the GPU if there is one.
-        checkpoint_gb: Size of a checkpoint on disk, in GB.
+        checkpoint_gb: Size of a checkpoint on disk, in GB. While one is written, twice as much is
+            held in the memory of the CPU, beside what is above.
         device: What it computed on.
     """
 

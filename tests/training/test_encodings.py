@@ -10,11 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from mmgen.core.codec import Codec
 from mmgen.core.composite import CompositeEncoder
+from mmgen.core.condition import Condition
 from mmgen.families.diffusion import model
 from mmgen.modalities.image.latents import Latents
 from mmgen.modalities.label import LabelEncoder
 from mmgen.modalities.text import TextEncoder
+from mmgen.modalities.video import Video
+from mmgen.modalities.video.latents import FrameLatents
 from mmgen.nn.autoencoder import Autoencoder
 from mmgen.pipeline import Pipeline
 from mmgen.training import fit
@@ -184,6 +188,49 @@ def test_a_part_that_draws_is_left_out() -> None:
     pipe.codec.embed = lambda tensors: None
     found = Encodings(pipe, ["x", "y"], Kept(Path("never"), limit=1e9), dropout=0.0)
     assert not found.fill(pictures(), range(10), **own)
+
+
+@pytest.mark.parametrize("kind", [Latents, FrameLatents])
+def test_what_is_embedded_encodes_to_the_same(kind: type[Codec]) -> None:
+    codec = kind.debug()
+    shape = {Latents: (8, 8), FrameLatents: (codec.spec.shape[0], 8, 8)}[kind]
+    rng = np.random.default_rng(0)
+    values = [rng.integers(0, 256, (*shape, 3)).astype(np.uint8) for _ in range(3)]
+    if kind is FrameLatents:
+        values = [Video(frames, codec.fps) for frames in values]
+    tensors = codec.prepare(values)
+    embedded = codec.embed(tensors)
+    assert all(len(value) == 3 for value in embedded.values())
+    for seed in (None, 0, 1):
+        own = [None if seed is None else torch.Generator().manual_seed(seed) for _ in range(2)]
+        one, two = codec.encode(tensors, generator=own[0]), codec.encode(embedded, generator=own[1])
+        assert torch.equal(one.z, two.z) and codec.spec.fits(one.z.shape[1:])
+    alone = codec.embed(codec.prepare(values[1:2]))
+    for name, value in embedded.items():
+        assert torch.allclose(value[1:2], alone[name], atol=1e-5)
+
+
+def test_conditions_with_and_without_a_mask_go_together(tmp_path: Path) -> None:
+    class Sometimes(TextEncoder):
+        """Leaves the mask out where it would hide nothing."""
+
+        def encode(self, tensors: Any) -> Condition:
+            c = super().encode(tensors)
+            whole = len(tensors["ids"]) == 1 and bool(tensors["lengths"][0] > 2)
+            length = int(tensors["lengths"][0])
+            return Condition(1, c.tokens[:, :length]) if whole else c
+
+    pipe = painter()
+    pipe.encoder.__class__ = Sometimes
+    pipe.encoder.requires_grad_(False)
+    for limit in (1e9, 0):
+        found = Encodings(pipe, ["y"], Kept(tmp_path, limit=limit), dropout=0.0)
+        own: dict[str, Any] = {"autocast": torch.no_grad, "progress": lambda count: None}
+        assert found.fill(pictures(), range(10), batch_size=1, **own)
+        c = found.batch([0, 3, 4])["y"].condition
+        lengths = pipe.encoder.prepare([TEXTS[0], TEXTS[3], None])["lengths"].clamp(min=1)
+        assert c.mask.sum(1).tolist() == lengths.tolist()
+        assert found.batch([0])["y"].condition.mask is None
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -73,6 +74,7 @@ def sharded(file: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_sharded_steps_equal_whole_ones(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(WORLD)]
