@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers import (
     AutoTokenizer,
     BlipForConditionalGeneration,
     BlipProcessor,
+    Pix2StructForConditionalGeneration,
     VisionEncoderDecoderModel,
 )
 
@@ -174,3 +176,49 @@ def test_a_checkpoint_without_its_image_processor(folder: Path, tmp_path: Path) 
     tokenizer.save_pretrained(broken)
     with pytest.raises(LoadError, match="AutoImageProcessor"):
         Pipeline.from_pretrained(broken)
+
+
+@pytest.fixture(scope="module")
+def pix2struct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_readers.pix2struct(tmp_path_factory.mktemp("pix2struct"))
+
+
+def test_patches_of_pictures_of_any_shape(pix2struct: Path) -> None:
+    model = Pix2StructForConditionalGeneration.from_pretrained(pix2struct).eval()
+    processor = AutoImageProcessor.from_pretrained(pix2struct)
+    tokenizer = AutoTokenizer.from_pretrained(pix2struct)
+    pipe = Pipeline.from_pretrained(pix2struct)
+    images = [*IMAGES, _image(3, 60, 17)]
+    read = [dict(processor(images=image, return_tensors="pt")) for image in images]
+    # Some have patches that are none.
+    assert len({int(r["attention_mask"].sum()) for r in read}) > 1
+    found = pipe(images, temperature=0.0, max_new_tokens=10, seed=0)
+    for inputs, text in zip(read, found, strict=True):
+        ids = model.generate(**inputs, do_sample=False, max_new_tokens=10)
+        assert text == tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert len(set(found)) > 1
+    seeds = list(range(len(images)))
+    assert pipe(images, seed=seeds, max_new_tokens=6) == [
+        pipe(i, seed=s, max_new_tokens=6) for i, s in zip(images, seeds, strict=True)
+    ]
+    text = "A Red cat"
+    target = [*tokenizer(text, add_special_tokens=False)["input_ids"], 1]
+    nats = pipe.given(images).log_prob([text] * len(images)).nats
+    for inputs, own in zip(read, nats, strict=True):
+        with torch.no_grad():
+            logits = model(
+                **inputs,
+                decoder_input_ids=torch.tensor([[0, *target[:-1]]]),
+                decoder_attention_mask=torch.ones(1, len(target), dtype=torch.long),
+            ).logits
+        steps = logits[0].log_softmax(-1)
+        expected = float(steps[range(len(target)), target].sum())
+        assert math.isclose(float(own), expected, abs_tol=1e-3)
+
+
+def test_patches_with_a_question_above_are_refused(pix2struct: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(pix2struct, tmp_path / "asks")
+    file = next(f for f in folder.glob("*processor_config.json") if "is_vqa" in f.read_text())
+    file.write_text(file.read_text().replace('"is_vqa": false', '"is_vqa": true'))
+    with pytest.raises(LoadError, match="drawn above the picture"):
+        Pipeline.from_pretrained(folder)

@@ -46,8 +46,19 @@ def speech2text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_readers.speech2text(tmp_path_factory.mktemp("speech2text"))
 
 
-@pytest.fixture(params=["whisper", "speech2text"])
+@pytest.fixture(scope="module")
+def moonshine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_readers.moonshine(tmp_path_factory.mktemp("moonshine"))
+
+
+@pytest.fixture(params=["whisper", "speech2text", "moonshine"])
 def folder(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["whisper", "speech2text"])
+def limited(request: pytest.FixtureRequest) -> Path:
+    """Those that hear so much at once and no more."""
     return request.getfixturevalue(request.param)
 
 
@@ -168,7 +179,8 @@ def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None
     after, again = _original(tmp_path / "saved")
     for key, value in before.state_dict().items():
         torch.testing.assert_close(after.state_dict()[key], value)
-    read = [_inputs(p, SOUNDS[0])["input_features"] for p in (processor, again)]
+    name = processor.feature_extractor.model_input_names[0]
+    read = [_inputs(p, SOUNDS[0])[name] for p in (processor, again)]
     assert torch.equal(*read)
     loaded = Pipeline.from_pretrained(tmp_path / "saved")
     assert loaded(SOUNDS[0], seed=1, max_new_tokens=6) == pipe(SOUNDS[0], seed=1, max_new_tokens=6)
@@ -183,8 +195,8 @@ def test_sounds_of_another_rate_or_more_channels_are_refused(folder: Path) -> No
         pipe(Audio(np.repeat(SOUNDS[0].samples, 2, axis=0), RATE))
 
 
-def test_nothing_that_is_too_long_is_cut(folder: Path) -> None:
-    pipe = Pipeline.from_pretrained(folder)
+def test_nothing_that_is_too_long_is_cut(limited: Path) -> None:
+    pipe = Pipeline.from_pretrained(limited)
     with pytest.raises(ValueError, match=r"at most (1 s|150 frames), got 1\.6 s.*nothing is cut"):
         pipe(_sound(seconds=1.6, pitch=300))
     whole = _sound(seconds=1.0, pitch=300)
@@ -193,8 +205,16 @@ def test_nothing_that_is_too_long_is_cut(folder: Path) -> None:
         pipe.given(whole).log_prob(TEXT * 9)
 
 
-def test_a_long_sound_is_heard_in_parts_if_asked(folder: Path) -> None:
-    pipe = Pipeline.from_pretrained(folder)
+def test_a_sound_that_fills_no_frame(moonshine: Path) -> None:
+    pipe = Pipeline.from_pretrained(moonshine)
+    sound = _sound(seconds=1.0, pitch=300).samples
+    assert isinstance(pipe(Audio(sound[:, :895], RATE), max_new_tokens=2), str)
+    with pytest.raises(ValueError, match="too short for one frame"):
+        pipe(Audio(sound[:, :894], RATE))
+
+
+def test_a_long_sound_is_heard_in_parts_if_asked(limited: Path) -> None:
+    pipe = Pipeline.from_pretrained(limited)
     # Sounds with rests between: whatever fits, they are cut in the rests.
     parts = [_sound(seconds=0.7, pitch=p).samples for p in (300, 900, 1400)]
     rest = np.random.default_rng(0).normal(size=(1, 2400)).astype(np.float32) * 1e-4
@@ -214,7 +234,7 @@ def test_a_long_sound_is_heard_in_parts_if_asked(folder: Path) -> None:
     asked = {"split": "windows", "temperature": 0.0, "max_new_tokens": 6}
     found = pipe([long, SOUNDS[0]], **asked)
     each = [pipe(Audio(w[None], RATE), **asked) for w in windows]
-    between = "" if "whisper" in str(folder) else " "
+    between = "" if "whisper" in str(limited) else " "
     assert found == [between.join(each), pipe(SOUNDS[0], **asked)]
     # Of a whole text nobody knows which words belong to which part.
     with pytest.raises(ValueError, match="parts"):

@@ -21,11 +21,18 @@ from transformers import (
     GenerationConfig,
     GPT2Config,
     MBartConfig,
+    MoonshineConfig,
+    MoonshineForConditionalGeneration,
+    Pix2StructConfig,
+    Pix2StructForConditionalGeneration,
+    Pix2StructImageProcessor,
+    Pix2StructProcessor,
     Speech2TextConfig,
     Speech2TextFeatureExtractor,
     Speech2TextForConditionalGeneration,
     Speech2TextProcessor,
     Speech2TextTokenizer,
+    T5Tokenizer,
     TrOCRConfig,
     VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel,
@@ -41,7 +48,15 @@ from transformers import (
     WhisperTokenizer,
 )
 
-__all__ = ["blip", "ctc", "speech2text", "vision_encoder_decoder", "whisper"]
+__all__ = [
+    "blip",
+    "ctc",
+    "moonshine",
+    "pix2struct",
+    "speech2text",
+    "vision_encoder_decoder",
+    "whisper",
+]
 
 _MARKS = "startoftranscript en de transcribe translate startofprev nospeech notimestamps"
 _SIZES = {
@@ -123,6 +138,29 @@ def speech2text(folder: Path, *, multilingual: bool = False) -> Path:
     return folder
 
 
+def moonshine(folder: Path) -> Path:
+    """Moonshine, that hears the samples themselves, any number of them."""
+    tokenizer = byte_tokenizer("<s>")
+    config = MoonshineConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        encoder_num_hidden_layers=1,
+        decoder_num_hidden_layers=2,
+        encoder_num_attention_heads=4,
+        decoder_num_attention_heads=4,
+        max_position_embeddings=40,
+        decoder_start_token_id=1,
+        bos_token_id=1,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    sharpened(MoonshineForConditionalGeneration(config)).save_pretrained(folder)
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
+    Wav2Vec2Processor(extractor, tokenizer).save_pretrained(folder)
+    return folder
+
+
 def vision_encoder_decoder(folder: Path, decoder: str = "gpt2") -> Path:
     """A picture that a ViT sees, or a Swin for "mbart", and a decoder writes of."""
     tokenizer = byte_tokenizer()
@@ -193,6 +231,30 @@ def blip(folder: Path) -> Path:
     sharpened(BlipForConditionalGeneration(config)).save_pretrained(folder)
     processor = BlipImageProcessor(size={"height": 16, "width": 16})
     BlipProcessor(processor, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def pix2struct(folder: Path) -> Path:
+    """Pix2Struct, that sees at most eight patches of 8 pixels."""
+    pieces(folder, "spiece", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    tokenizer = T5Tokenizer.from_pretrained(folder, extra_ids=0)
+    sizes = {"hidden_size": 32, "d_ff": 48, "d_kv": 8}
+    config = Pix2StructConfig(
+        text_config=sizes | {"vocab_size": len(tokenizer), "num_layers": 2, "num_heads": 4},
+        vision_config=sizes
+        | {
+            "patch_embed_hidden_size": 3 * 8 * 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 4,
+            "seq_len": 16,
+        },
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    sharpened(Pix2StructForConditionalGeneration(config)).save_pretrained(folder)
+    processor = Pix2StructImageProcessor(max_patches=8, patch_size={"height": 8, "width": 8})
+    Pix2StructProcessor(processor, tokenizer).save_pretrained(folder)
     return folder
 
 

@@ -17,7 +17,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.spec import ConditionSpec
 
-__all__ = ["CausalLanguageModel", "Prompts"]
+__all__ = ["CausalLanguageModel", "Prompts", "padded_left", "room_after"]
 
 # Prefix, suffix and middle, as the models call them that fill in the middle of code.
 _MIDDLES = (
@@ -72,7 +72,7 @@ class CausalLanguageModel(nn.Module):
         own_BL = self.targets.own(ids_BL if seen else ids_BL[:, 1:])
         there_BL = torch.ones_like(own_BL, dtype=torch.bool)
         if not seen:
-            prompt_BM, mask_BM = _padded_left(c.tokens[..., 0], c.mask)
+            prompt_BM, mask_BM = padded_left(c.tokens[..., 0], c.mask)
             own_BL = torch.cat((prompt_BM, own_BL), dim=1)
             there_BL = torch.cat((mask_BM, there_BL), dim=1)
         mask_BL = cache.append(there_BL)
@@ -90,7 +90,7 @@ class CausalLanguageModel(nn.Module):
 
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the context each prompt leaves (B,)."""
-        return None if self.context is None else self.context - c.mask.sum(1)
+        return room_after(c, self.context)
 
 
 class Prompts(Encoder):
@@ -208,10 +208,17 @@ class Prompts(Encoder):
         )
 
 
-def _padded_left(ids_BM: Tensor, mask_BM: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids and mask with the padding moved from the right to the left."""
+def room_after(c: Condition, context: int | None) -> Tensor | None:
+    """How many tokens of a context each prompt leaves (B,)."""
+    return None if context is None else context - c.mask.sum(1)
+
+
+def padded_left(prompt_BM: Tensor, mask_BM: Tensor) -> tuple[Tensor, Tensor]:
+    """A prompt (B, M) or (B, M, D) and its mask with the padding moved from right to left."""
     length = mask_BM.shape[1]
     shift_B1 = length - mask_BM.sum(1, keepdim=True)
-    source_BM = torch.arange(length, device=ids_BM.device) - shift_B1
+    source_BM = torch.arange(length, device=prompt_BM.device) - shift_B1
     there_BM = source_BM >= 0
-    return ids_BM.gather(1, source_BM.clamp(min=0)) * there_BM, there_BM
+    rows_B1 = torch.arange(len(prompt_BM), device=prompt_BM.device)[:, None]
+    found = prompt_BM[rows_B1, source_BM.clamp(min=0)]
+    return found * there_BM.reshape(*there_BM.shape, *(1,) * (found.ndim - 2)), there_BM

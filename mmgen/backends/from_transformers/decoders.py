@@ -6,6 +6,7 @@ Shape letters: B batch, M states of what was read, L tokens, W words of the mode
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor, nn
@@ -58,8 +59,22 @@ def _of_subsampled(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -
     return _by_states(model, own_BL, c, cache, mask=frames)
 
 
-def _of_text_decoder(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
-    return model.text_decoder(
+def _of_masked(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
+    # It takes the mask of states from what its encoder gave, and none from a caller.
+    read = SimpleNamespace(
+        last_hidden_state=c.tokens,
+        attention_mask=c.mask.long(),
+        hidden_states=None,
+        attentions=None,
+    )
+    return model(
+        encoder_outputs=read, decoder_input_ids=own_BL, past_key_values=cache, use_cache=True
+    )
+
+
+def _of_part(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
+    # The whole has no such call, or takes for padding what texts begin with.
+    return getattr(model, _PARTS[type(model).__name__])(
         input_ids=own_BL,
         encoder_hidden_states=c.tokens,
         encoder_attention_mask=c.mask.long(),
@@ -69,7 +84,12 @@ def _of_text_decoder(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any)
 
 
 _ASKED_ALONE = ("BlipForConditionalGeneration",)
+_PARTS = {
+    "BlipForConditionalGeneration": "text_decoder",
+    "Pix2StructForConditionalGeneration": "decoder",
+}
 _ASKED: Mapping[str, Ask] = {
+    "MoonshineForConditionalGeneration": _of_masked,
     "Speech2TextForConditionalGeneration": _of_subsampled,
-    **dict.fromkeys(_ASKED_ALONE, _of_text_decoder),
+    **dict.fromkeys(_PARTS, _of_part),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mmgen.backends.from_transformers.files import (
 )
 from mmgen.backends.from_transformers.phonemes import Phonemes
 from mmgen.backends.from_transformers.pictures import Pictures
+from mmgen.backends.from_transformers.seeing import Conversations, SeeingLanguageModel
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
 from mmgen.backends.from_transformers.sounds import Sounds
 from mmgen.backends.from_transformers.speech import SpeechModel
@@ -110,12 +111,16 @@ def _speech_recognition(found: Recognised, place: Place, dtype: torch.dtype) -> 
     model, tokenizer = _loaded(found.architecture, found, place, dtype)
     extractor = load_reader(found, place, "AutoFeatureExtractor")
     hearing = model.get_encoder()
+    # Of the sound itself, if that is what it hears.
+    heard = extractor.model_input_names[0] == "input_values"
+    convolutions = [m for m in hearing.children() if isinstance(m, nn.Conv1d) and heard]
     encoder = Sounds(
         model,
         extractor,
         encoder=hearing,
         width=hearing.config.hidden_size,
         beginnings=spoken_beginnings(model, tokenizer),
+        least_samples=_least((c.kernel_size[0], c.stride[0]) for c in convolutions),
         # Whisper writes the blank before a word with the word.
         between="" if hasattr(extractor, "n_samples") else " ",
     )
@@ -136,17 +141,12 @@ def _aligned(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
             f"{found.source} names {blank} as the blank, of {words} labels. Set pad_token_id in "
             "its config.json."
         )
-    least = 1
-    for kernel, stride in zip(
-        reversed(model.config.conv_kernel), reversed(model.config.conv_stride), strict=True
-    ):
-        least = (least - 1) * stride + kernel
     encoder = Sounds(
         model,
         extractor,
         encoder=model.base_model,
         width=model.lm_head.in_features,
-        least_samples=least,
+        least_samples=_least(zip(model.config.conv_kernel, model.config.conv_stride, strict=True)),
     )
     codec = TokenizedText(
         tokenizer,
@@ -164,10 +164,23 @@ def _aligned(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     return Foreign(encoder, family, codec, found, save)
 
 
+def _least(convolutions: Iterable[tuple[int, int]]) -> int:
+    """How many samples fill one frame after convolutions of (kernel, stride), in their order."""
+    least = 1
+    for kernel, stride in reversed(list(convolutions)):
+        least = (least - 1) * stride + kernel
+    return least
+
+
 def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(text | image) of a captioning or reading model."""
     model, tokenizer = _loaded(found.architecture, found, place, dtype)
     processor = load_reader(found, place, "AutoImageProcessor")
+    if getattr(processor, "is_vqa", False):
+        raise LoadError(
+            f"{found.source} answers questions that are drawn above the picture, which is not "
+            "loaded yet. Give a checkpoint that describes pictures."
+        )
     writes = text_part(model)
     alone = writes is not model
     begin = writes.config.bos_token_id if alone else _start(model, found)
@@ -177,6 +190,17 @@ def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Forei
         model, _targets(model, found), condition=encoder.spec, context=_context(model.config)
     )
     return _foreign(found, encoder, network, tokenizer, as_target=True, others=(processor,))
+
+
+def _image_text_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
+    """P(text | pictures and a text) of a language model that sees."""
+    model = load_model(found.architecture, found, place, dtype)
+    processor = load_reader(found, place)
+    tokenizer = _fitting(processor.tokenizer, model, found)
+    context = _context(model.config)
+    encoder = Conversations(model, processor, max_tokens=None if context is None else context - 1)
+    network = SeeingLanguageModel(model, _targets(model, found), context=context)
+    return _foreign(found, encoder, network, tokenizer, as_target=False, others=(processor,))
 
 
 def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
@@ -227,7 +251,7 @@ def _vocoder(
 def _foreign(
     found: Recognised,
     encoder: Encoder,
-    network: CausalLanguageModel | SequenceToSequence,
+    network: CausalLanguageModel | SeeingLanguageModel | SequenceToSequence,
     tokenizer: Any,
     *,
     as_target: bool,
@@ -268,14 +292,19 @@ def _loaded(
     auto: str, found: Recognised, place: Place, dtype: torch.dtype
 ) -> tuple[nn.Module, Any]:
     """A language model and its tokenizer."""
-    model, tokenizer = load_model(auto, found, place, dtype), load_words(found, place)
+    model = load_model(auto, found, place, dtype)
+    return model, _fitting(load_words(found, place), model, found)
+
+
+def _fitting(tokenizer: Any, model: nn.Module, found: Recognised) -> Any:
+    """The tokenizer, if the weights have its words."""
     words = _words(model)
     if len(tokenizer) > words:
         raise LoadError(
             f"The tokenizer of {found.source} has {len(tokenizer)} tokens, its weights have "
             f"{words}. They do not belong together."
         )
-    return model, tokenizer
+    return tokenizer
 
 
 def _targets(model: nn.Module, found: Recognised) -> Targets:
@@ -346,4 +375,5 @@ _OF_TEXT = {
     "text-generation": _language_model,
     "automatic-speech-recognition": _speech_recognition,
     "image-to-text": _image_to_text,
+    "image-text-to-text": _image_text_to_text,
 }

@@ -39,32 +39,46 @@ class Pictures(Encoder):
     def __init__(self, encoder: nn.Module, processor: Any, *, begin: Sequence[int]) -> None:
         super().__init__()
         self.encoder, self.processor, self.begin = encoder, processor, tuple(begin)
+        self.name = processor.model_input_names[0]
+        # Patches of a picture, so many whatever its shape, of which some are none.
+        self.masked = "attention_mask" in processor.model_input_names
 
     @property
     def spec(self) -> ConditionSpec:
         return ConditionSpec(token_dim=self.encoder.config.hidden_size, vector_dim=len(self.begin))
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
-        """Images to pixels (B, 3, H, W) as the model sees them, and given (B,)."""
-        rows = [self._pixels(value) for value in values]
+        """Images to what the model sees of them, and given (B,).
+
+        Returns:
+            `pixels` (B, 3, H, W), or patches (B, M, F) with their `mask` (B, M).
+        """
+        read = [self._read(value) for value in values]
+        rows = [found[self.name][0] for found in read]
         sizes = sorted({tuple(row.shape[1:]) for row in rows})
         if len(sizes) > 1:
             raise ValueError(
                 f"The processor of this model makes these images of several sizes, {sizes}, which "
                 "are no batch. Ask for them one after another."
             )
-        return {"pixels": torch.stack(rows), "given": torch.ones(len(rows), dtype=torch.bool)}
+        tensors = {"pixels": torch.stack(rows), "given": torch.ones(len(rows), dtype=torch.bool)}
+        if self.masked:
+            tensors["mask"] = torch.stack([found["attention_mask"][0].bool() for found in read])
+        return tensors
 
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
         weight = next(self.parameters())
-        pixels = tensors["pixels"].to(weight.device, weight.dtype)
-        states = self.encoder(pixel_values=pixels).last_hidden_state
+        read = {self.name: tensors["pixels"].to(weight.device, weight.dtype)}
+        if self.masked:
+            read["attention_mask"] = tensors["mask"].to(weight.device).long()
+        states = self.encoder(**read).last_hidden_state
         mask = torch.ones(states.shape[:2], dtype=torch.bool, device=weight.device)
+        mask = tensors["mask"].to(weight.device) if self.masked else mask
         begin = torch.tensor(self.begin, device=weight.device).expand(len(states), -1)
         return Condition(len(states), states, mask, begin)
 
-    def _pixels(self, value: Any) -> Tensor:
+    def _read(self, value: Any) -> Mapping[str, Tensor]:
         if value is None:
             raise ValueError("This model makes a text of an image. Give one, not None.")
         image = to_pil(images.load(value))
-        return self.processor(images=[image], return_tensors="pt")["pixel_values"][0]
+        return self.processor(images=[image], return_tensors="pt")

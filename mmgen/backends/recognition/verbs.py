@@ -14,6 +14,7 @@ LOADED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "text2text-generation"): _TOKENS,
     ("transformers", "automatic-speech-recognition"): _TOKENS,
     ("transformers", "image-to-text"): _TOKENS,
+    ("transformers", "image-text-to-text"): _TOKENS,
     ("transformers", "text-to-speech"): ("sample",),
     ("transformers", "text-to-audio"): ("sample",),
     ("diffusers", "text-to-image"): ("sample",),
@@ -33,6 +34,7 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "automatic-speech-recognition"): (
         "WhisperForConditionalGeneration",
         "Speech2TextForConditionalGeneration",
+        "MoonshineForConditionalGeneration",
         "Wav2Vec2ForCTC",
         "HubertForCTC",
         "WavLMForCTC",
@@ -40,6 +42,11 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "image-to-text"): (
         "VisionEncoderDecoderModel",
         "BlipForConditionalGeneration",
+        "Pix2StructForConditionalGeneration",
+    ),
+    ("transformers", "image-text-to-text"): (
+        "LlavaForConditionalGeneration",
+        "Idefics3ForConditionalGeneration",
     ),
     ("transformers", "text-to-speech"): (
         "VitsModel",
