@@ -82,7 +82,11 @@ def diffusion_model(folder: Path, size: str) -> int:
         up_block_types=("UpDecoderBlock2D",) * 3,
     )
     scheduler = diffusers.DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,
     )
     parts: dict[str, Any] = {"vae": vae, "text_encoder": encoder, "tokenizer": tokenizer}
     diffusers.StableDiffusionPipeline(
