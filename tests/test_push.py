@@ -136,6 +136,14 @@ def test_a_run_uploads_its_result_and_nothing_else(
     assert 'Pipeline.from_pretrained(snapshot_download("me/mine"))' in card
 
 
+def test_a_branch_is_made_and_committed_to(server: Hub, run: Path) -> None:
+    push_to_hub(run / "pipeline", "me/mine", revision="tuned", message="Two stars", token="t")
+    paths = [path.partition("?")[0] for path, _, _ in server.asked]
+    assert "/api/models/me/mine/branch/tuned" in paths
+    sent = next(lines for path, _, lines in server.asked if "/commit/tuned" in path)
+    assert sent[0]["value"]["summary"] == "Two stars" and "pipeline.json" in server.files
+
+
 def test_a_checkpoint_of_a_library_uploads_with_its_folders(server: Hub, tmp_path: Path) -> None:
     (tmp_path / "unet").mkdir()
     about = {"library": "diffusers", "task": "text-to-image", "distribution": "P(image | text)"}

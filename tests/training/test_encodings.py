@@ -75,7 +75,12 @@ def test_the_same_is_learnt_as_without(tmp_path: Path, only: list[str], dropout:
     assert largest_difference(without, kept) < 1e-5
     assert largest_difference(kept, painter(dropout=dropout)) > 1e-2
     filed = fit(
-        painter(dropout=dropout), pictures(), output=tmp_path / "c", cache_gb=1e-9, **settings
+        painter(dropout=dropout),
+        pictures(),
+        output=tmp_path / "c",
+        cache_gb=1e-9,
+        workers=1,
+        **settings,
     )
     assert largest_difference(kept, filed) == 0
     assert not (tmp_path / "c" / "encoded").exists()
