@@ -57,10 +57,10 @@ class CalledConditional(Conditional, ABC):
         progress: Progress | None = None,
     ) -> Latent:
         own = generators or Generators.from_seed(None, num_samples=num_samples, batch=self.batch)
-        each, drawn, calls = own.each(), [], 0
+        drawn, calls = [], 0
         num_calls = self.batch * -(-num_samples // self.rows)
         for b, values in enumerate(self.c.values):
-            mine = [each[n * self.batch + b] for n in range(num_samples)]
+            mine = own.of(b).each()
             for start in range(0, num_samples, self.rows):
 
                 def step(

@@ -89,6 +89,12 @@ class Generators:
         chosen.shape = (1, len(index))
         return chosen
 
+    def of(self, b: int) -> Generators:
+        """Those of all samples of one condition: (N, 1)."""
+        chosen = self.select(torch.arange(self.shape[0]) * self.shape[1] + b)
+        chosen.shape = (self.shape[0], 1)
+        return chosen
+
     def each(self) -> list[torch.Generator]:
         """The generators themselves, (N, B) row by row, for libraries that draw on their own."""
         return list(self._generators)

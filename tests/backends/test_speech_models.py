@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from backends.tiny_parts import encodec
 from backends.tiny_tokenizers import pieces
 from transformers import (
-    EncodecConfig,
     EncodecFeatureExtractor,
     GenerationConfig,
     MusicgenConfig,
@@ -76,16 +76,7 @@ def musicgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text_encoder=T5Config(
             vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2
         ).to_dict(),
-        audio_encoder=EncodecConfig(
-            target_bandwidths=[5.0],
-            sampling_rate=1000,
-            num_filters=4,
-            hidden_size=8,
-            upsampling_ratios=[2, 2],
-            codebook_size=32,
-            codebook_dim=8,
-            num_lstm_layers=1,
-        ).to_dict(),
+        audio_encoder=encodec(target_bandwidths=[5.0], codebook_size=32),
         decoder=MusicgenDecoderConfig(
             vocab_size=32,
             num_codebooks=2,

@@ -8,9 +8,9 @@ from typing import Any
 
 import diffusers
 import torch
+from backends.tiny_parts import autoencoder
 from backends.tiny_read_diffusers import audioldm2, qwen_image, t5, z_image
-from backends.tiny_tokenizers import CORPUS
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from backends.tiny_tokenizers import byte_merges
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -24,18 +24,8 @@ __all__ = ["BUILT"]
 
 
 def _clip_tokenizer(folder: Path) -> CLIPTokenizer:
-    inner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.train_from_iterator(
-        CORPUS,
-        trainers.BpeTrainer(
-            vocab_size=400,
-            end_of_word_suffix="</w>",
-            special_tokens=["<|startoftext|>", "<|endoftext|>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    inner = byte_merges(special, vocab_size=400, end_of_word_suffix="</w>")
     folder.mkdir(parents=True)
     inner.model.save(str(folder))
     return CLIPTokenizer(
@@ -75,21 +65,10 @@ def _unet(channels: int = 4) -> torch.nn.Module:
     )
 
 
-def _vae(**sizes: Any) -> torch.nn.Module:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(16, 32),
-        latent_channels=4,
-        norm_num_groups=8,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        **sizes,
-    )
-
-
 def _stable_diffusion(folder: Path, kind: str, channels: int = 4) -> Any:
     tokenizer = _clip_tokenizer(folder / "tokenizer_parts")
     return getattr(diffusers, kind)(
-        vae=_vae(),
+        vae=autoencoder(),
         text_encoder=_clip(tokenizer),
         tokenizer=tokenizer,
         unet=_unet(channels),
@@ -124,7 +103,7 @@ def _sd3(folder: Path) -> Any:
     return diffusers.StableDiffusion3Pipeline(
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        vae=_vae(shift_factor=0.0609, scaling_factor=1.5035),
+        vae=autoencoder(shift_factor=0.0609, scaling_factor=1.5035),
         text_encoder=_clip(tokenizer, CLIPTextModelWithProjection),
         tokenizer=tokenizer,
         text_encoder_2=_clip(tokenizer, CLIPTextModelWithProjection),
@@ -152,7 +131,7 @@ def _flux(folder: Path, *, guided: bool = False) -> Any:
     return diffusers.FluxPipeline(
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        vae=_vae(shift_factor=0.0609, scaling_factor=1.5035),
+        vae=autoencoder(shift_factor=0.0609, scaling_factor=1.5035),
         text_encoder=_clip(tokenizer),
         tokenizer=tokenizer,
         text_encoder_2=t5_model,
@@ -189,7 +168,7 @@ def _dit(folder: Path) -> Any:
         norm_type="ada_norm_zero",
         norm_elementwise_affine=False,
     )
-    return diffusers.DiTPipeline(transformer, _vae(), diffusers.DDIMScheduler())
+    return diffusers.DiTPipeline(transformer, autoencoder(), diffusers.DDIMScheduler())
 
 
 def _wan(folder: Path) -> Any:
@@ -279,7 +258,7 @@ def _sdxl(folder: Path) -> Any:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
     )
     return diffusers.StableDiffusionXLPipeline(
-        vae=_vae(),
+        vae=autoencoder(),
         text_encoder=_clip(tokenizer),
         tokenizer=tokenizer,
         text_encoder_2=_clip(tokenizer, CLIPTextModelWithProjection),
@@ -312,7 +291,7 @@ def _pixart(folder: Path) -> Any:
     return diffusers.PixArtAlphaPipeline(
         tokenizer=tokenizer,
         text_encoder=encoder,
-        vae=_vae(),
+        vae=autoencoder(),
         transformer=transformer,
         scheduler=diffusers.DDIMScheduler(steps_offset=1),
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 import diffusers
 import torch
-from backends.tiny_tokenizers import CHAT, CORPUS, pieces
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from backends.tiny_parts import VOCODER, autoencoder
+from backends.tiny_tokenizers import CHAT, byte_merges, pieces
 from transformers import (
     ClapAudioConfig,
     ClapConfig,
@@ -44,17 +44,8 @@ def t5(folder: Path, kind: type = T5EncoderModel, config: type = T5Config) -> tu
 
 def _bytes(folder: Path, *special: str) -> tuple[str, str]:
     """Files of the merges of bytes, the special tokens first."""
-    inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=list(special),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    inner.train_from_iterator(CORPUS, trainer)
     folder.mkdir(parents=True)
-    inner.model.save(str(folder))
+    byte_merges(list(special)).model.save(str(folder))
     return str(folder / "vocab.json"), str(folder / "merges.txt")
 
 
@@ -140,15 +131,7 @@ def z_image(folder: Path) -> Any:
         # These begin as what was in memory.
         transformer.x_pad_token.fill_(0.1)
         transformer.cap_pad_token.fill_(-0.1)
-    vae = diffusers.AutoencoderKL(
-        block_out_channels=(16, 32),
-        latent_channels=16,
-        norm_num_groups=8,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        scaling_factor=0.3611,
-        shift_factor=0.1159,
-    )
+    vae = autoencoder(latent_channels=16, scaling_factor=0.3611, shift_factor=0.1159)
     return diffusers.ZImagePipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=vae,
@@ -203,24 +186,11 @@ def audioldm2(folder: Path) -> Any:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=((None, 16, 32),) * 2,
     )
-    vae = diffusers.AutoencoderKL(
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(8, 16),
-        latent_channels=4,
-        norm_num_groups=8,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-    )
+    vae = autoencoder(in_channels=1, out_channels=1, block_out_channels=(8, 16))
     vocoder = SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
-            model_in_dim=8,
-            sampling_rate=16000,
-            upsample_initial_channel=16,
-            upsample_rates=[2, 2],
-            upsample_kernel_sizes=[4, 4],
-            resblock_kernel_sizes=[3, 7],
-            resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]],
+            **VOCODER
+            | {"sampling_rate": 16000, "upsample_rates": [2, 2], "upsample_kernel_sizes": [4, 4]},
             normalize_before=False,
         )
     )

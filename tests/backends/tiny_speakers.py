@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from backends.tiny_parts import VOCODER, encodec
 from backends.tiny_tokenizers import pieces
 from transformers import (
     BarkConfig,
     BarkModel,
     BarkProcessor,
     BertTokenizer,
-    EncodecConfig,
     FastSpeech2ConformerConfig,
     FastSpeech2ConformerHifiGanConfig,
     FastSpeech2ConformerWithHifiGan,
@@ -75,16 +75,7 @@ def speecht5(folder: Path) -> Path:
     model.speech_decoder_postnet.prob_out.bias.data.fill_(-100.0)
     model.save_pretrained(folder)
     SpeechT5Processor(SpeechT5FeatureExtractor(num_mel_bins=8), tokenizer).save_pretrained(folder)
-    vocoder = SpeechT5HifiGanConfig(
-        model_in_dim=8,
-        sampling_rate=8000,
-        upsample_initial_channel=16,
-        upsample_rates=[4, 4],
-        upsample_kernel_sizes=[8, 8],
-        resblock_kernel_sizes=[3],
-        resblock_dilation_sizes=[[1, 3]],
-        initializer_range=0.3,
-    )
+    vocoder = SpeechT5HifiGanConfig(**VOCODER, initializer_range=0.3)
     SpeechT5HifiGan(vocoder).save_pretrained(folder / "vocoder")
     return folder
 
@@ -109,16 +100,7 @@ def bark(folder: Path) -> Path:
             "n_codes_total": 4,
             "n_codes_given": 1,
         },
-        codec_config=EncodecConfig(
-            target_bandwidths=[10.0],
-            sampling_rate=1000,
-            num_filters=4,
-            hidden_size=8,
-            upsampling_ratios=[2, 2],
-            codebook_size=_CODES,
-            codebook_dim=8,
-            num_lstm_layers=1,
-        ).to_dict(),
+        codec_config=encodec(target_bandwidths=[10.0], codebook_size=_CODES),
     )
     torch.manual_seed(0)
     model = BarkModel(config)
@@ -190,16 +172,7 @@ def fastspeech2(folder: Path) -> Path:
         pitch_predictor_channels=8,
         num_speakers=2,
     )
-    vocoder = FastSpeech2ConformerHifiGanConfig(
-        model_in_dim=8,
-        sampling_rate=8000,
-        upsample_initial_channel=16,
-        upsample_rates=[4, 4],
-        upsample_kernel_sizes=[8, 8],
-        resblock_kernel_sizes=[3],
-        resblock_dilation_sizes=[[1, 3]],
-        initializer_range=0.3,
-    )
+    vocoder = FastSpeech2ConformerHifiGanConfig(**VOCODER, initializer_range=0.3)
     both = FastSpeech2ConformerWithHifiGanConfig(
         model_config=config.to_dict(), vocoder_config=vocoder.to_dict()
     )

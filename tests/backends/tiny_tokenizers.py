@@ -9,7 +9,7 @@ import sentencepiece
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-__all__ = ["CORPUS", "byte_tokenizer", "pieces"]
+__all__ = ["CHAT", "CORPUS", "byte_merges", "byte_tokenizer", "pieces"]
 
 CORPUS = [
     f"A {c} cat sat on the {p}, number {i}."
@@ -25,18 +25,29 @@ CHAT = (
 )
 
 
-def byte_tokenizer(*special: str, chat: bool = False) -> PreTrainedTokenizerFast:
-    """Merges of bytes, as those of GPT-2, that end and begin with one token."""
-    inner = Tokenizer(models.BPE())
+def byte_merges(
+    special: list[str], *, vocab_size: int = 320, end_of_word_suffix: str | None = None
+) -> Tokenizer:
+    """Merges of the bytes of the corpus, the special tokens first."""
+    ended = {} if end_of_word_suffix is None else {"end_of_word_suffix": end_of_word_suffix}
+    unknown = {"unk_token": special[-1]} if ended else {}
+    inner = Tokenizer(models.BPE(**ended, **unknown))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<|end|>", *special],
+        vocab_size=vocab_size,
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
+        **ended,
     )
     inner.train_from_iterator(CORPUS, trainer)
+    return inner
+
+
+def byte_tokenizer(*special: str, chat: bool = False) -> PreTrainedTokenizerFast:
+    """Merges of bytes, as those of GPT-2, that end and begin with one token."""
+    inner = byte_merges(["<|end|>", *special])
+    inner.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
         bos_token="<|end|>",

@@ -53,3 +53,10 @@ def test_derived_seeds_follow_from_one_and_differ() -> None:
     assert derive_seeds(3, 7) == seeds[:7]
     assert len({*seeds, *derive_seeds(4, 40)}) == 80
     assert expand_seeds(seeds, 40) == seeds
+
+
+def test_those_of_one_condition_are_its_column() -> None:
+    drawn = Generators.from_seed(7, num_samples=3, batch=2).randn(4)
+    own = Generators.from_seed(7, num_samples=3, batch=2).of(1)
+    assert own.shape == (3, 1)
+    assert torch.equal(own.randn(4), drawn[:, 1:])

@@ -106,8 +106,7 @@ class ContainingConditional(Searchable):
                 (beam,) = self._search(b, 1, _BEAMS)
                 rows.append(self._row([beam] * num_samples))
             else:
-                mine = own.select(torch.arange(num_samples) * self.batch + b)
-                drawn = self._alone(b).sample(num_samples, mine)
+                drawn = self._alone(b).sample(num_samples, own.of(b))
                 rows.append((drawn.z[:, 0], drawn.lengths[:, 0]))
             if progress is not None:
                 progress(b + 1, self.batch)
