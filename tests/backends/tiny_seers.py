@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from backends.sharpened import sharpened
 from backends.tiny_tokenizers import byte_tokenizer
 from transformers import (
@@ -59,6 +60,8 @@ def llava(folder: Path, *, chat: bool = True) -> Path:
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=4,
     )
+    # What has one axis is not sharpened.
+    torch.manual_seed(0)
     model = sharpened(LlavaForConditionalGeneration(config), 0.3)
     model.generation_config.eos_token_id = 0
     model.save_pretrained(folder)
@@ -94,6 +97,8 @@ def idefics3(folder: Path) -> Path:
         },
         text_config=_writer(len(tokenizer)),
     )
+    # What has one axis is not sharpened.
+    torch.manual_seed(0)
     model = sharpened(Idefics3ForConditionalGeneration(config), 0.3)
     model.generation_config.eos_token_id = 0
     model.save_pretrained(folder)
