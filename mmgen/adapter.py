@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.foreign import Place
+from mmgen.backends.peft_files import CONFIGURATION, is_peft, peft_factors
+from mmgen.backends.peft_files import WEIGHTS as PEFT_WEIGHTS
 from mmgen.core.card import Card
 from mmgen.core.errors import LoadError
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
 from mmgen.version import __version__
 
-__all__ = ["Adapter", "find_adapter", "is_adapter"]
+__all__ = ["Adapter", "find_adapter", "is_adapter", "read_adapter"]
 
 _MANIFEST, _WEIGHTS = "adapter.json", "adapter.safetensors"
 _RESULT = "adapter"
@@ -150,13 +152,31 @@ class Adapter:
         return cls(base, _factors(read_tensors(folder / _WEIGHTS), folder), assets, card)
 
 
+def read_adapter(folder: Path, weights: Mapping[str, Tensor]) -> Adapter:
+    """What is in the folder of an adapter, and fits weights.
+
+    Args:
+        folder: From `find_adapter`.
+        weights: Of a pipeline, by their names within its parts.
+
+    Raises:
+        LoadError: If it is broken, from a newer version, or does not fit them.
+    """
+    if is_adapter(folder):
+        found = Adapter.load(folder)
+    else:
+        found = Adapter(None, peft_factors(folder, weights), {}, None)
+    found.check(weights)
+    return found
+
+
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter alone."""
     return (folder / _MANIFEST).is_file()
 
 
 def find_adapter(source: str | os.PathLike[str], **where: Any) -> Path:
-    """The folder of an adapter.
+    """The folder of an adapter, in the form of this file or in that of peft.
 
     Args:
         source: That folder, that of the run which made it, or a Hub id.
@@ -167,12 +187,13 @@ def find_adapter(source: str | os.PathLike[str], **where: Any) -> Path:
     """
     folder, place = Path(source), Place(**where)
     for there in (folder, folder / _RESULT):
-        if is_adapter(there):
+        if is_adapter(there) or is_peft(there):
             return there
     if folder.exists():
         raise LoadError(
-            f"There is no {_MANIFEST} in {os.fspath(source)!r}, so it is no adapter of this "
-            f"pipeline. fit(..., lora_rank=...) writes one into {_RESULT!r} of its output."
+            f"There is no {_MANIFEST} in {os.fspath(source)!r}, nor an {CONFIGURATION} of peft, so "
+            f"it is no adapter of this pipeline. fit(..., lora_rank=...) writes one into "
+            f"{_RESULT!r} of its output."
         )
     return _downloaded(os.fspath(source), place)
 
@@ -181,7 +202,7 @@ def _downloaded(repository: str, place: Place) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    wanted = [_MANIFEST, _WEIGHTS, "encoder.*"]
+    wanted = [_MANIFEST, _WEIGHTS, "encoder.*", CONFIGURATION, PEFT_WEIGHTS]
     try:
         folder = Path(snapshot_download(repository, allow_patterns=wanted, **place.as_dict()))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
@@ -189,8 +210,8 @@ def _downloaded(repository: str, place: Place) -> Path:
             f"{repository!r} is no folder, and no adapter could be had from a repository of that "
             f"name: {str(error).strip().splitlines()[0]}"
         ) from None
-    if not is_adapter(folder):
-        raise LoadError(f"There is no {_MANIFEST} in {repository!r}, so it is no adapter of mmgen.")
+    if not (is_adapter(folder) or is_peft(folder)):
+        raise LoadError(f"There is no {_MANIFEST} and no {CONFIGURATION} in {repository!r}.")
     return folder
 
 

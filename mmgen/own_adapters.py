@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmgen.adapter import Adapter, find_adapter, is_adapter
+from mmgen.adapter import Adapter, find_adapter, is_adapter, read_adapter
 from mmgen.core.adapters import Adapters
 from mmgen.core.errors import SpecError
 
@@ -23,7 +23,7 @@ _USUAL = "adapter"
 
 
 class OwnAdapters(Adapters):
-    """Adapters of the form that `fit` writes.
+    """Adapters of the form that `fit` writes, and of that in which peft saves them.
 
     They are in the weights themselves, so they cost nothing at a step, and what is saved or trained
     has them. The former weights of the layers that they change are kept on the CPU.
@@ -52,7 +52,8 @@ class OwnAdapters(Adapters):
         """Add an adapter; the words that it has learnt are known from then on.
 
         Args:
-            source: The folder of an adapter, that of the run which made it, or a Hub id.
+            source: The folder of an adapter, that of the run which made it, or a Hub id. For
+                weights of transformers also what peft saved.
             name: To call it by; that of the folder if None.
             weight: How much it counts.
             where: Of a Hub id: revision, cache_dir, token, local_files_only.
@@ -66,9 +67,8 @@ class OwnAdapters(Adapters):
         named = Path(source).resolve()
         stem = named.parent.name if named.name == _USUAL else named.name
         name, weight = self._named(name, stem, weight)
-        adapter = Adapter.load(folder)
         weights = self._parameters()
-        adapter.check(weights)
+        adapter = read_adapter(folder, weights)
         self._check_untouched()
         if self._assets is None:
             self._assets = self._parts["encoder"].assets()

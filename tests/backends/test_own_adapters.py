@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from mmgen.adapter import Adapter
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
@@ -245,3 +249,87 @@ def test_a_pipeline_whose_weights_stay_where_they_are(llama: Path) -> None:
     pipe = Pipeline.from_pretrained(llama, device_map={"": "disk"})
     with pytest.raises(SpecError, match="To change its weights, load it again"):
         _ = pipe.adapters
+
+
+def _by_peft(folder: Path, name: str, model: Any, targets: list[str], **settings: Any) -> Any:
+    """An adapter of a model as peft saves it, and the model with it."""
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=3, lora_alpha=5, target_modules=targets, **settings)
+    torch.manual_seed(3)
+    with warnings.catch_warnings():
+        # Of peft, about a name in transformers.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = peft.get_peft_model(model, config)
+    with torch.no_grad():
+        for key, parameter in adapted.named_parameters():
+            if "lora_" in key:
+                parameter.copy_(0.3 * torch.randn_like(parameter))
+    adapted.save_pretrained(folder / name)
+    return adapted.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "settings"),
+    [
+        ("llama", ["q_proj", "down_proj"], {"alpha_pattern": {"q_proj": 9}}),
+        # Matrices the other way round.
+        ("gpt2", ["c_attn", "c_proj"], {"fan_in_fan_out": True, "use_rslora": True}),
+    ],
+)
+def test_adapters_of_peft_are_what_peft_makes_of_them(
+    name: str,
+    targets: list[str],
+    settings: dict[str, Any],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    checkpoint = request.getfixturevalue(name)
+    model = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
+    adapted = _by_peft(tmp_path, "style", model, targets, **settings)
+    pipe = Pipeline.from_pretrained(checkpoint)
+    before, drawn = _weights(pipe), pipe.given("A Red").log_prob(" cat").nats
+    assert pipe.adapters.load(tmp_path / "style") == "style"
+    now = pipe.parts.state_dict()
+    plain = AutoModelForCausalLM.from_pretrained(checkpoint).state_dict()
+    changed, moved = adapted.merge_and_unload().state_dict(), 0
+    assert changed.keys() == plain.keys()
+    for key, value in changed.items():
+        (found,) = {k for k in now if k.endswith(f".{key}")}
+        torch.testing.assert_close(now[found], value, rtol=0, atol=1e-5)
+        moved += not torch.equal(value, plain[key])
+    assert moved == sum(any(t in key for t in targets) and "weight" in key for key in plain)
+    assert not torch.equal(pipe.given("A Red").log_prob(" cat").nats, drawn)
+    pipe.adapters.unload()
+    assert _same(pipe, before)
+
+
+def test_what_peft_saves_besides_is_refused(llama: Path, t5: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(llama)
+    _by_peft(tmp_path, "plain", model, ["q_proj"])
+    pipe = Pipeline.from_pretrained(llama)
+    before = _weights(pipe)
+    said = json.loads((tmp_path / "plain" / "adapter_config.json").read_text("utf-8"))
+    weights = load_file(tmp_path / "plain" / "adapter_model.safetensors")
+    (first, tensor), *_ = weights.items()
+    broken: list[tuple[dict[str, Any], dict[str, Tensor], str]] = [
+        ({"use_dora": True}, weights, "asks for use_dora"),
+        ({"peft_type": "IA3"}, weights, "asks for 'IA3'"),
+        ({"modules_to_save": ["lm_head"]}, weights, "asks for modules_to_save"),
+        ({"lora_alpha": "many"}, weights, "no number for lora_alpha"),
+        ({"alpha_pattern": {"q_.*": 2}}, weights, "no names of layers"),
+        ({}, weights | {"base_model.model.lm_head.weight": tensor.clone()}, "no low-rank change"),
+        ({}, {first: tensor}, "holds no adapter of"),
+        ({}, {k.replace("q_proj", "w_proj"): v for k, v in weights.items()}, "changes .*w_proj"),
+        ({}, {k: v[:2, :2].clone() for k, v in weights.items()}, "holds no adapter|changes"),
+        ({}, {}, "holds no weights"),
+    ]
+    for i, (more, tensors, message) in enumerate(broken):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text(json.dumps(said | more), "utf-8")
+        save_file(tensors, folder / "adapter_model.safetensors")
+        with pytest.raises(LoadError, match=message):
+            pipe.adapters.load(folder)
+        assert pipe.adapters.weights == {} and _same(pipe, before)
+    with pytest.raises(LoadError, match="changes .*q_proj, which none"):
+        Pipeline.from_pretrained(t5).adapters.load(tmp_path / "plain")
