@@ -199,7 +199,8 @@ class Pipeline(Learner, Door):
         count = settings.get("num_candidates", 1)
         if count == 1 or all(one is None for one in conditions):
             return found
-        return RankedDistribution(found, self._channel(), tuple(conditions), count)
+        plain = tuple(None if one is None else self.encoder.plain(one) for one in conditions)
+        return RankedDistribution(found, self._channel(), plain, count)
 
     def forget_ranking(self) -> None:
         """Keep every sample from here on: what read the pairs it knew may not read others."""

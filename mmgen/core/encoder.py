@@ -57,6 +57,13 @@ class Encoder(Fitted):
         """
         return text
 
+    def plain(self, value: Any) -> Any:
+        """The value without what this encoder passes over, such as the case of letters.
+
+        If not said otherwise it passes over nothing.
+        """
+        return value
+
     def options(self) -> tuple[Option, ...]:
         """What `check` and `parted` take."""
         return ()

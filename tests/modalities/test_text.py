@@ -95,3 +95,11 @@ def test_assets_that_do_not_fit_are_refused(encoder: TextEncoder) -> None:
         TextEncoder().load_assets({**assets, "tokenizer.model": b"nonsense"})
     with pytest.raises(LoadError, match="do not belong together"):
         TextEncoder(vocabulary=100).load_assets(assets)
+
+
+def test_what_is_passed_over_is_told() -> None:
+    encoder = TextEncoder.debug()
+    assert encoder.plain("A  Red CIRCLE left of") == "a red circle left of"
+    ids = [encoder.prepare([text])["ids"] for text in ("A Red  circle", "a red circle")]
+    assert torch.equal(*ids)
+    assert TextEncoder(vocabulary=320, dim=32, depth=1, num_heads=2).plain("A b") == "A b"

@@ -122,6 +122,9 @@ class TextEncoder(Encoder):
         mask = torch.where(given[:, None], mask, first)
         return Condition(len(ids), tokens * mask[..., None], mask)
 
+    def plain(self, value: str) -> str:
+        return value if self.tokenizer is None else self.tokenizer.normalized(value)
+
     def options(self) -> tuple[Option, ...]:
         return (
             Option(

@@ -10,6 +10,8 @@ from mmgen.core.errors import LoadError
 
 __all__ = ["Tokenizer", "words_of"]
 
+# How sentencepiece writes a space.
+_SPACE = "\u2581"
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]")
 
 
@@ -63,6 +65,10 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, none of them special."""
         return self._model.encode(list(texts))
+
+    def normalized(self, text: str) -> str:
+        """The text as it is cut: in lower case, with single spaces."""
+        return self._model.normalize(text).replace(_SPACE, " ").strip()
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids."""
