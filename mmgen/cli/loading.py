@@ -35,11 +35,9 @@ __all__ = [
     "Writes",
 ]
 
-_PANEL = "Loading"
-
 Precision = Annotated[
     Literal["float32", "bfloat16", "float16"],
-    typer.Option(help="Precision of the weights.", rich_help_panel=_PANEL),
+    typer.Option(help="Precision of the weights."),
 ]
 AdapterPaths = Annotated[
     list[str] | None,
@@ -47,7 +45,6 @@ AdapterPaths = Annotated[
         "--adapter",
         metavar="PATH[=WEIGHT]",
         help="An adapter to add, and how much it counts, 1 if not given. Repeat it for several.",
-        rich_help_panel=_PANEL,
     ),
 ]
 BaseName = Annotated[
@@ -56,24 +53,19 @@ BaseName = Annotated[
         metavar="NAME",
         help="Where NAME is an adapter alone: the pipeline that it changes, if not the one that "
         "it names.",
-        rich_help_panel=_PANEL,
     ),
 ]
 Revision = Annotated[
     str | None,
-    typer.Option(help="Commit, tag or branch of a Hub id.", rich_help_panel=_PANEL),
+    typer.Option(help="Commit, tag or branch of a Hub id."),
 ]
 CacheFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--cache-dir", help="Cache of the Hub, if not the usual one.", rich_help_panel=_PANEL
-    ),
+    typer.Option("--cache-dir", help="Cache of the Hub, if not the usual one."),
 ]
 LocalFilesOnly = Annotated[
     bool,
-    typer.Option(
-        "--local-files-only", help="Look for a Hub id in the cache alone.", rich_help_panel=_PANEL
-    ),
+    typer.Option("--local-files-only", help="Look for a Hub id in the cache alone."),
 ]
 DeviceMap = Annotated[
     str | None,
@@ -81,7 +73,6 @@ DeviceMap = Annotated[
         metavar="MAP",
         help="Where the weights of a checkpoint go: auto, balanced, a device, or a JSON object "
         '{"module": "device"}, "disk" among them.',
-        rich_help_panel=_PANEL,
     ),
 ]
 MaxMemory = Annotated[
@@ -89,36 +80,31 @@ MaxMemory = Annotated[
     typer.Option(
         metavar="DEVICE=BYTES",
         help="Most of the weights on a device: 0=20GB, cpu=8GB. Repeat it.",
-        rich_help_panel=_PANEL,
     ),
 ]
 OffloadFolder = Annotated[
     Path | None,
     typer.Option(
         help="For weights that stay on the disk and are in no file of the checkpoint.",
-        rich_help_panel=_PANEL,
     ),
 ]
 Offload = Annotated[
     str | None,
     typer.Option(
         help="What of a diffusers checkpoint is on the GPU at a time: model or sequential.",
-        rich_help_panel=_PANEL,
     ),
 ]
 Quantization = Annotated[
     str | None,
-    typer.Option(help="Bits of a checkpoint's weights: int8 or int4.", rich_help_panel=_PANEL),
+    typer.Option(help="Bits of a checkpoint's weights: int8 or int4."),
 ]
 EngineName = Annotated[
     str | None,
-    typer.Option(help="What runs a checkpoint: ctranslate2.", rich_help_panel=_PANEL),
+    typer.Option(help="What runs a checkpoint: ctranslate2."),
 ]
 ComputeType = Annotated[
     str | None,
-    typer.Option(
-        help="In which precision the engine computes, such as int8.", rich_help_panel=_PANEL
-    ),
+    typer.Option(help="In which precision the engine computes, such as int8."),
 ]
 
 Writes = Annotated[
@@ -126,7 +112,6 @@ Writes = Annotated[
     typer.Option(
         metavar="NOTATION",
         help="The texts of a checkpoint are molecules, written as smiles or selfies.",
-        rich_help_panel=_PANEL,
     ),
 ]
 
