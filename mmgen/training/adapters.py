@@ -29,7 +29,7 @@ class Adapters:
         seed: Of their first weights. They change nothing until they are trained.
 
     Raises:
-        SpecError: If the model has no linear layer.
+        SpecError: If the model has no linear layer, or the pipeline has adapters already.
         MissingDependency: If peft is not installed.
 
     Source: LoRA: Low-Rank Adaptation of Large Language Models (Hu et al., 2021), Sec. 4,
@@ -41,6 +41,12 @@ class Adapters:
             from peft import LoraConfig, LoraModel
         except ImportError:
             raise MissingDependency("peft", extra="lora", purpose="Training adapters") from None
+        present = (*pipe.adapters.weights, *pipe.adapters.fused)
+        if present:
+            raise SpecError(
+                f"The weights hold the adapters {', '.join(present)}, and what is learnt would be "
+                "kept as if they did not. Take them away first: pipe.adapters.unload()."
+            )
         linear = [
             name
             for name, module in pipe.model.named_modules()

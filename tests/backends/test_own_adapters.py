@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 from mmgen.adapter import Adapter
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 from mmgen.pipeline import Pipeline
+from mmgen.training import fit
 
 
 def _written(
@@ -333,3 +334,18 @@ def test_what_peft_saves_besides_is_refused(llama: Path, t5: Path, tmp_path: Pat
         assert pipe.adapters.weights == {} and _same(pipe, before)
     with pytest.raises(LoadError, match="changes .*q_proj, which none"):
         Pipeline.from_pretrained(t5).adapters.load(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_new_ones_are_not_learnt_on_top(
+    pipe: Pipeline, files: list[Path], tmp_path: Path, *, fused: bool
+) -> None:
+    pytest.importorskip("peft")
+    pipe.adapters.load(files[0])
+    if fused:
+        pipe.adapters.fuse()
+    before = _weights(pipe)
+    pairs = [("a red circle", pipe(seed=0, num_inference_steps=1))] * 2
+    with pytest.raises(SpecError, match="Take them away first"):
+        fit(pipe, pairs, output=tmp_path / "new", steps=1, batch_size=2, lora_rank=2)
+    assert _same(pipe, before)
