@@ -277,6 +277,16 @@ def test_latents_of_films_are_those_of_the_library(checkpoints: Callable[[str], 
     mean, std = (torch.tensor(vae.config[f"latents_{k}"]).view(shape) for k in ("mean", "std"))
     expected = (vae.encode(x).latent_dist.mode() - mean) / std
     torch.testing.assert_close(z.movedim(1, 2), expected)
+    # Kept in training: what is drawn from, and not what was drawn.
+    prepared = codec.prepare([film, Video(255 - frames, 16.0)])
+    embedded = codec.embed(prepared)
+    for given in (prepared, embedded):
+        drawn = codec.encode(given, generator=torch.Generator().manual_seed(3)).z
+        again = codec.encode(prepared, generator=torch.Generator().manual_seed(3)).z
+        torch.testing.assert_close(drawn, again, rtol=0, atol=0)
+        assert not torch.allclose(drawn, codec.encode(given).z)
+    alone = codec.embed(codec.prepare([film]))
+    torch.testing.assert_close({k: v[:1] for k, v in embedded.items()}, alone)
     decoded = vae.decode(expected * std + mean).sample.movedim(1, 2)
     torch.testing.assert_close(codec.signal(Latent(z)), decoded, rtol=1e-4, atol=1e-4)
     with pytest.raises(SpecError, match="films of 5 frames of 16x16, got 4 of 16x16"):

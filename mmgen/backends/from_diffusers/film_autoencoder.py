@@ -73,13 +73,18 @@ class FilmLatents(Codec):
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
     ) -> Latent:
+        embedded = tensors if "std" in tensors else self.embed(tensors)
+        e = embedded["mean"]
+        if generator is not None:
+            e = e + embedded["std"] * torch.randn(e.shape, generator=generator).to(e.device)
+        return Latent((e - self.mean) / self.std)
+
+    def embed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Mean and standard deviation of q(e | x), each (B, T', c, H', W')."""
         x = self.films.encode(tensors).z.movedim(1, 2).to(self.mean.device, self._dtype)
         posterior = run(self.module, self.module.encode, "vae.encode", x).latent_dist
-        e = posterior.mean.float().movedim(1, 2)
-        if generator is not None:
-            std = posterior.std.float().movedim(1, 2)
-            e = e + std * torch.randn(e.shape, generator=generator).to(e.device)
-        return Latent((e - self.mean) / self.std)
+        moments = {"mean": posterior.mean, "std": posterior.std}
+        return {name: value.float().movedim(1, 2) for name, value in moments.items()}
 
     def decode(self, latent: Latent) -> dict[str, Tensor]:
         return self.films.decode(Latent(self.signal(latent)))
