@@ -47,22 +47,6 @@ class Adapter:
     assets: Mapping[str, bytes]
     card: Card | None
 
-    def base_or(self, base: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-        """What to change: what was said, or a shipped pipeline or Hub id that the adapter names.
-
-        Raises:
-            LoadError: If it names a folder: a file never says which folder is opened.
-        """
-        if base is not None:
-            return base
-        named = self.base
-        if named is None or Path(named).exists() or named.startswith((".", "/")):
-            raise LoadError(
-                f"This adapter was made for {named!r}, which is no shipped pipeline and no Hub id. "
-                "Say where that is now: from_pretrained(..., base=...)."
-            )
-        return named
-
     @torch.no_grad()
     def add_to(self, parts: nn.ModuleDict) -> None:
         """Change the weights of a pipeline like the one that was adapted.

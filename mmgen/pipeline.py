@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmgen import hub
-from mmgen.adapter import Adapter, is_adapter
+from mmgen.adapter import Adapter
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.loading import load
 from mmgen.backends.recognition import is_foreign
@@ -38,6 +38,7 @@ from mmgen.learner import Learner
 from mmgen.own_adapters import BothAdapters, OwnAdapters
 from mmgen.parted import PartedDistribution
 from mmgen.ranked import RankedDistribution, Ranking
+from mmgen.source import Source, find_source
 
 __all__ = ["COMPOSED", "MAX_SAMPLES", "Distribution", "Pipeline"]
 
@@ -294,61 +295,77 @@ class Pipeline(Learner, Door):
         """Load a pipeline.
 
         Args:
-            name: A folder that `save_pretrained` or `fit` wrote; a shipped recipe, `<y>-to-<x>` or
-                `<y>-to-<x>:<recipe>`; or a checkpoint of another library, a folder or a Hub id
-                `org/name` (docs/checkpoints.md).
+            name: A folder that `save_pretrained` or `fit` wrote, or the Hub id `owner/name` that
+                it was pushed to; a shipped recipe, `<y>-to-<x>` or `<y>-to-<x>:<recipe>`; or a
+                checkpoint of another library, a folder or a Hub id (docs/checkpoints.md).
             device: Where it shall compute; the CPU if None, or where `device_map` says.
             dtype: In which precision.
             engine: "ctranslate2" to run a language or translation model of transformers in it.
             compute_type: In which precision an engine computes, such as "int8".
-            base: Of a folder that holds an adapter alone: the pipeline to change, if not the one
-                that it names.
-            place: Of a checkpoint of another library: where it is (revision, cache_dir, token,
-                local_files_only; `mmgen.backends.foreign.Place`), where its weights go, and in how
-                many bits (device_map, max_memory, offload_folder, offload, quantization;
-                `mmgen.backends.placement.Placement`).
+            base: Of an adapter alone: the pipeline to change, if not the one that it names.
+            place: Of a Hub id: where it is (revision, cache_dir, token, local_files_only;
+                `mmgen.backends.foreign.Place`). Of a checkpoint of another library also where its
+                weights go, and in how many bits (device_map, max_memory, offload_folder, offload,
+                quantization; `mmgen.backends.placement.Placement`).
 
         Raises:
             UnknownNameError: If there is no such pipeline. The message lists the close ones.
             LoadError: If its files are missing, cut short, altered or too new.
         """
-        name = hub.inner_folder(name)
-        folder = Path(name)
-        if is_adapter(folder):
-            adapter = Adapter.load(folder)
-            own = {"engine": engine, "compute_type": compute_type, **place}
-            pipe = cls.from_pretrained(adapter.base_or(base), **own)
+        asked = str(hub.inner_folder(name))
+        source = find_source(name, base=base, where=place)
+        adapters = [Adapter.load(folder) for folder in source.adapters]
+        own = {"engine": engine, "compute_type": compute_type}
+        if not adapters:
+            own |= {"dtype": dtype, "device": device}
+        pipe = cls._of_source(source, **own)
+        if not adapters:
+            return pipe
+        for adapter in reversed(adapters):
             adapter.add_to(pipe.parts)
-            pipe.forget_ranking()
-            pipe.card, pipe.origin = adapter.card or pipe.card, str(name)
-            return pipe.to(device or "cpu", dtype)
-        if base is not None:
-            raise TypeError(f"{str(name)!r} is a whole pipeline, so it has no base.")
-        if is_foreign(name):
+            pipe.card = adapter.card or pipe.card
+        pipe.forget_ranking()
+        pipe.origin = asked
+        return pipe.to(device or "cpu", dtype)
+
+    @classmethod
+    def _of_source(
+        cls,
+        source: Source,
+        *,
+        engine: str | None,
+        compute_type: str,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Pipeline:
+        """The pipeline without the adapters that change it."""
+        name, place = source.name, source.where
+        if source.folder is None and is_foreign(name):
             own = {"dtype": dtype, "engine": engine, "compute_type": compute_type}
             asked = Place.of(place, device)
             foreign = load(name, asked, **own)
             parts = {"encoder": foreign.encoder, "model": foreign.model, "codec": foreign.codec}
             # Their conditions have no null that could be learnt.
             pipe = cls(**parts, foreign=foreign, condition_dropout=0.0)
-            pipe.origin = str(name)
+            pipe.origin = name
             return pipe if asked.placement.given else pipe.to(device or "cpu", dtype)
         if engine is not None:
-            raise TypeError(f"{str(name)!r} is a pipeline of mmgen, which no engine runs.")
+            raise TypeError(f"{name!r} is a pipeline of mmgen, which no engine runs.")
         if place:
             raise TypeError(
-                f"{str(name)!r} is a pipeline of mmgen; checkpoints of other libraries alone take "
+                f"{name!r} is a pipeline of mmgen; checkpoints of other libraries alone take "
                 f"{', '.join(place)}."
             )
+        folder = source.on_hub.fetch() if source.on_hub else source.folder or Path(name)
         if folder.is_dir():
             saved = hub.read_folder(folder)
             recipe, card = saved.recipe, saved.card
         else:
-            found = hub.find_recipe(str(name))
+            found = hub.find_recipe(name)
             saved = hub.read_shipped(found)
             recipe, card = found.name, found.card
         pipe = cls.build(recipe, **saved.choices)
-        pipe.card, pipe.origin = card, str(name)
+        pipe.card, pipe.origin = card, name
         hub.fill_parts(pipe.parts, saved)
         return pipe.to(device or "cpu", dtype)
 

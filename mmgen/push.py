@@ -186,7 +186,7 @@ def _readme(repo_id: str, card: Card | None, *, base: str | None = None) -> str:
         rows += [("Parameters", f"{card.parameters:,}"), ("Data", card.data)]
         rows += [("Trained", card.trained), ("Licence", card.licence), ("Limits", card.limits)]
         rows += card.scores.items()
-    loaded = f'snapshot_download("{repo_id}")'
+    loaded = f'"{repo_id}"'
     if base is not None:
         # A base that is a folder of this machine says nothing to others.
         known = not Path(base).exists() and not base.startswith((".", "/"))
@@ -195,12 +195,8 @@ def _readme(repo_id: str, card: Card | None, *, base: str | None = None) -> str:
             head["base_model"] = base
         tags.append("lora")
         loaded += "" if known else ', base="..."'
-    use = (
-        "from huggingface_hub import snapshot_download\nfrom mmgen import Pipeline\n\n"
-        f"pipe = Pipeline.from_pretrained({loaded})"
-    )
     summary = card.summary if card is not None else "A pipeline of mmgen."
-    return _page(head, tags, name, summary, rows, use)
+    return _page(head, tags, name, summary, rows, _use(loaded))
 
 
 def _readme_of_library(repo_id: str, about: Mapping[str, Any]) -> str:
@@ -210,10 +206,13 @@ def _readme_of_library(repo_id: str, about: Mapping[str, Any]) -> str:
         for name in ("distribution", "architecture", "task")
         if about.get(name)
     ]
-    use = f'from mmgen import Pipeline\n\npipe = Pipeline.from_pretrained("{repo_id}")'
     summary = f"A checkpoint of {library}, fine-tuned with mmgen."
     name = repo_id.rpartition("/")[2]
-    return _page({"library_name": library}, ["mmgen"], name, summary, rows, use)
+    return _page({"library_name": library}, ["mmgen"], name, summary, rows, _use(f'"{repo_id}"'))
+
+
+def _use(arguments: str) -> str:
+    return f"from mmgen import Pipeline\n\npipe = Pipeline.from_pretrained({arguments})"
 
 
 def _licence(text: str) -> dict[str, str]:

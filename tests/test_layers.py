@@ -33,6 +33,7 @@ ROWS = {
     "ranked": 4,
     "pipeline": 4,
     "push": 4,
+    "source": 4,
     "inference": 5,
     "training": 5,
     "evaluation": 5,

@@ -75,7 +75,9 @@ class _Request:
 
 
 def generate(  # noqa: PLR0913 - a parameter is an option of the command line
-    name: Annotated[str, typer.Argument(help="A pipeline of `mmgen list`, or a saved folder.")],
+    name: Annotated[
+        str, typer.Argument(help="A pipeline of `mmgen list`, a saved folder, or a Hub id.")
+    ],
     conditions: Annotated[
         list[str] | None,
         typer.Argument(metavar="CONDITION...", help="What to generate from; several make a grid."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmgen import hub
+from mmgen.backends.recognition.repository import is_hub_id
 from mmgen.cli.console import spinner, write_json
 from mmgen.cli.foreign import list_foreign, show_foreign
 from mmgen.cli.naming import Named, find_foreign, find_named
@@ -70,7 +71,7 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A pipeline of `mmgen list`, a saved folder, or a folder or Hub id of a "
+            help="A pipeline of `mmgen list`, a folder or Hub id of a saved pipeline, or of a "
             "checkpoint of diffusers or transformers."
         ),
     ],
@@ -82,12 +83,12 @@ def show(
     """Show a pipeline's card and its sampling options, or what a checkpoint of others is."""
     with spinner("Reading what it is"):
         other = find_foreign(name, revision=revision)
-    if revision is not None and (other is None or other.revision is None):
+    if revision is not None and not is_hub_id(name):
         raise typer.BadParameter(f"{name} is no Hub id, which alone has revisions.")
     if other is not None:
         show_foreign(other, as_json=as_json)
         return
-    found = find_named(name)
+    found = find_named(name, revision=revision)
     with spinner(f"Building {found.recipe}"):
         from mmgen.pipeline import Pipeline
 

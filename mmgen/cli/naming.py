@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmgen import hub
+from mmgen.backends.recognition import Recognised, is_foreign, recognise
+from mmgen.backends.recognition.configuration import read_object
 from mmgen.core.errors import LoadError
-from mmgen.core.files import read_json
-
-if TYPE_CHECKING:
-    from mmgen.backends.recognition import Recognised
+from mmgen.source import find_source
 
 __all__ = ["Named", "find_foreign", "find_named"]
 
 _MANIFEST = "pipeline.json"
-_ADAPTER = "adapter.json"
 _NEEDED = {"recipe": str, "choices": dict, "sha256": dict}
 
 
@@ -53,26 +51,23 @@ def find_named(name: str, *, base: str | None = None, **where: Any) -> Named:
         UnknownNameError: If it means nothing. The message lists the close names.
         LoadError: If it is a folder that holds no saved pipeline.
     """
-    name = str(hub.inner_folder(name))
-    if (Path(name) / _ADAPTER).is_file():
-        from mmgen.adapter import Adapter
-
-        return find_named(str(Adapter.load(Path(name)).base_or(base)), **where)
-    foreign = find_foreign(name, **where)
-    if foreign is not None:
+    source = find_source(name, base=base, where=where)
+    name = source.name
+    if source.folder is None and is_foreign(name):
         # Whether its call needs a condition is for its parts to say.
         from mmgen.backends.written import notation_in
 
+        foreign = recognise(name, **source.where)
         x = foreign.x if notation_in(Path(name)) is None else "molecules"
         return Named(foreign.architecture, {}, x, None, {}, {})
-    folder = Path(name)
+    folder = source.folder or Path(name)
     if not folder.is_dir():
         recipe = hub.find_recipe(name)
         card = recipe.card
         return Named(recipe.name, {}, card.x, card.y, card.as_dict(), {})
     if not (folder / _MANIFEST).is_file():
         hub.read_folder(folder)  # Raises, and says what to name instead.
-    manifest = read_json(folder / _MANIFEST)
+    manifest = read_object(folder / _MANIFEST)
     wrong = [key for key, kind in _NEEDED.items() if not isinstance(manifest.get(key), kind)]
     # A pipeline that was composed has no card; its choices say as much.
     about = manifest.get("card") or manifest.get("choices")
@@ -92,7 +87,8 @@ def find_named(name: str, *, base: str | None = None, **where: Any) -> Named:
 
 
 def find_foreign(name: str, **where: Any) -> Recognised | None:
-    """The checkpoint of another library that this name means; None if it is not the form of one.
+    """The checkpoint of another library that this name means, or that its adapter changes; None if
+    it means something else.
 
     Args:
         name: What was typed.
@@ -102,6 +98,6 @@ def find_foreign(name: str, **where: Any) -> Recognised | None:
         UnknownNameError: If there is none, or it is of an unknown architecture.
         LoadError: If it is broken, wants code of its own, or cannot be reached.
     """
-    from mmgen.backends.recognition import is_foreign, recognise
-
-    return recognise(name, **where) if is_foreign(name) else None
+    source = find_source(name, where=where)
+    foreign = source.folder is None and is_foreign(source.name)
+    return recognise(source.name, **source.where) if foreign else None
