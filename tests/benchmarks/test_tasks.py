@@ -62,6 +62,38 @@ def _record(path: Path, output: Path) -> dict:
     return record
 
 
+@pytest.mark.parametrize("task", ["reading"], indirect=True)
+def test_reading(task: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reader = Pipeline.debug("image-to-text:scenes")
+    generator = Pipeline.debug("text-to-image:scenes")
+    with pytest.raises(SystemExit):
+        task.main(["--count", "1", "--output", str(tmp_path)], pipe=reader, generator=generator)
+    chosen = ["--count", "8", "--output", str(tmp_path)]
+    with pytest.raises(ValueError, match="64, 64"):
+        task.main(chosen, pipe=reader, generator=generator)
+    large = Pipeline.build("text-to-image:scenes", **(generator.choices | {"size": 64}))
+    large.encoder.load_assets(Pipeline.from_pretrained("text-to-image:scenes").encoder.assets())
+    large.codec.fit([render(task.scenes.sample_scene(np.random.default_rng(0)))])
+    record = _record(task.main(chosen, pipe=reader, generator=large), tmp_path)
+    for split in ("seen", "unseen"):
+        found = record["scores"][split]
+        assert found["told"]["count"] == 8
+        assert sum(entry["count"] for entry in found["by_change"].values()) == 8
+        assert found["nats"] > 0
+    assert "true captions told from false" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["reading"], indirect=True)
+def test_reading_has_captions_that_differ_in_what_is_changed(task: ModuleType) -> None:
+    cases = list(task._cases("unseen", 40))
+    assert len(cases) == 40
+    for scene, kind, true, false in cases:
+        assert true != false and len(true.split()) == len(false.split())
+        if kind != "background":
+            values = {getattr(thing, kind) for thing in scene.things}
+            assert values <= set(task.CHANGES[kind])
+
+
 @pytest.mark.parametrize("task", ["scenes"], indirect=True)
 def test_scenes(task: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = Pipeline.debug("text-to-image:scenes").save_pretrained(tmp_path / "tiny")
