@@ -308,7 +308,7 @@ def test_checkpoints_that_lack_something(speech2text: Path, tmp_path: Path) -> N
 
 
 def test_a_class_that_is_not_loaded_is_named(tmp_path: Path) -> None:
-    content = {"architectures": ["MoonshineForConditionalGeneration"], "model_type": "moonshine"}
+    content = {"architectures": ["SeamlessM4TForSpeechToText"], "model_type": "seamless_m4t"}
     (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
-    with pytest.raises(LoadError, match=r"Moonshine.*not loaded yet.*Whisper"):
+    with pytest.raises(LoadError, match=r"SeamlessM4T.*not loaded yet.*Whisper"):
         Pipeline.from_pretrained(tmp_path)
