@@ -15,6 +15,12 @@ the denoiser gives,
 tight in the limit s -> 0 if the denoiser is exact. The decoder is the Gaussian that inverts the
 path, N(z / alpha, sigma^2 / alpha^2), so the last term is D/2 log(2 pi e sigma_s^2 / alpha_s^2).
 
+A denoiser that errs by more than the noise where there is little of it makes the integral huge
+there, and so a start at a later s is better. Which, is not known beforehand: the model is taken for
+a mixture over starts, nearly all of it at the first, so that
+
+    log p(x) >= log sum_k w_k exp(bound_k(x)).
+
 Both stop at a least time s > 0, because sigma = 0 leaves 0 / 0 in the velocity and an infinite
 weight in the bound. The flow's density is then that of x + (sigma_s / alpha_s) eps, noise of one
 part in a thousand; it is that of x up to O(sigma_s^2) where p is smooth on that scale.
@@ -44,6 +50,9 @@ EXACT_DIMS = 16
 
 # Where both methods stop short of data.
 LEAST_TIME = 1e-3
+
+# Share of the bound's mixture that starts later; the rest starts at the least time.
+LATER = 1e-3
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """(z_t (B, *event), t (B,)) -> E[x_0 | z_t]."""
@@ -134,8 +143,9 @@ def bound_log_prob(
         least_time: Where the path starts.
 
     Returns:
-        nats (B,), a "lower bound" in expectation. std_error is from the differences of neighbouring
-        strata, so it is rather too large than too small.
+        nats (B,), a "lower bound" in expectation, but for what the mixture over starts gains by the
+        noise of the estimate. std_error is from the differences of neighbouring strata, so it is
+        rather too large than too small.
     """
     if num_draws < 2 or num_draws % 2:
         raise ValueError(f"num_draws is an even number from 2 on, got {num_draws}.")
@@ -152,15 +162,22 @@ def bound_log_prob(
         error = (x - denoise(path.mix(x, eps, t), t)).square().flatten(1).sum(1)
         excess = eps.square().flatten(1).sum(1) - num_dims
         draws.append(0.5 * (log_snr.exp() * error - log_snr.sigmoid().square() * excess))
-    terms = width * torch.stack(draws, dim=1)
+    terms_BN = width * torch.stack(draws, dim=1)
     prior = 0.5 * math.exp(-top) * x.square().flatten(1).sum(1)
-    decoder = 0.5 * num_dims * (math.log(2 * math.pi * math.e) - top)
+    # After how many strata the path may end, in pairs: from where noise and data are alike.
+    ends = torch.arange(num_draws, num_draws // 2 - 1, -2, device=x.device).clamp(min=2).unique()
+    decoder_M = 0.5 * num_dims * (math.log(2 * math.pi * math.e) + top - width * ends)
+    bounds_BM = -(prior[:, None] + terms_BN.cumsum(1)[:, ends - 1] + decoder_M)
+    weights_M = torch.full_like(decoder_M, math.log(LATER / max(1, len(ends) - 1)))
+    weights_M[-1] = math.log1p(-LATER) if len(ends) > 1 else 0.0
+    mixed_BM = bounds_BM + weights_M
+    squares_BM = (terms_BN[:, 0::2] - terms_BN[:, 1::2]).square().cumsum(1)[:, ends // 2 - 1]
     return LogProb(
-        nats=-(prior + terms.sum(1) + decoder),
+        nats=mixed_BM.logsumexp(1),
         kind="lower bound",
-        std_error=(terms[:, 0::2] - terms[:, 1::2]).square().sum(1).sqrt(),
+        std_error=(mixed_BM.softmax(1) * squares_BM.sqrt()).sum(1),
         num_dims=torch.full((len(x),), num_dims, device=x.device),
-        how=f"variational bound from t = {least_time:g}, {num_draws} draws over log-SNR",
+        how=f"variational bound from t = {least_time:g} or later, {num_draws} draws over log-SNR",
     )
 
 
