@@ -98,6 +98,8 @@ SETTINGS = {"steps": 8, "batch_size": 4, "precision": "no", "warmup": 1, "progre
 SETTINGS |= {"statistics_from": 6}
 
 
+# Where there is one core.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_a_run_on_a_stream_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     class Until(Stream):
         left = 6 + 30
