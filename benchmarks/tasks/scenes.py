@@ -64,7 +64,12 @@ class _Case:
 
 
 def run(
-    pipe: Pipeline, *, count: int, seed: int, options: dict[str, Any]
+    pipe: Pipeline,
+    *,
+    count: int,
+    seed: int,
+    options: dict[str, Any],
+    caption_seed: int = CAPTION_SEED,
 ) -> tuple[dict[str, Any], dict[str, list[_Case]]]:
     """Draw and judge.
 
@@ -73,6 +78,7 @@ def run(
         count: Captions of each split.
         seed: Of the samples; captions are the same whatever it is.
         options: Of sampling.
+        caption_seed: Of the captions.
 
     Returns:
         Scores and cases by split.
@@ -80,7 +86,7 @@ def run(
     scores: dict[str, Any] = {}
     cases: dict[str, list[_Case]] = {}
     for number, split in enumerate(SPLITS):
-        rng = np.random.default_rng([CAPTION_SEED, number])
+        rng = np.random.default_rng([caption_seed, number])
         scenes = [sample_scene(rng, pairs=split) for _ in range(count)]
         captions = [describe(scene, rng) for scene in scenes]
         started = time.monotonic()
@@ -194,6 +200,7 @@ def _sheet(cases: dict[str, list[_Case]], path: Path) -> Path:
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = task_parser("scenes", pipeline="text-to-image:scenes", description=__doc__)
     parser.add_argument("--count", type=int, default=500, help="captions of each split")
+    parser.add_argument("--caption-seed", type=int, default=CAPTION_SEED, help="of the captions")
     chosen = parser.parse_args(given)
     if chosen.count < 1:
         parser.error(f"--count is at least 1, got {chosen.count}")
@@ -214,7 +221,13 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
     pipe = pipe or Pipeline.from_pretrained(chosen.pipeline, device=chosen.device)
     asked = asked_options(chosen.option, pipe.options())
     defaults = {o.name: o.default for o in pipe.options()}
-    scores, cases = run(pipe, count=chosen.count, seed=chosen.seed, options=asked)
+    scores, cases = run(
+        pipe,
+        count=chosen.count,
+        seed=chosen.seed,
+        options=asked,
+        caption_seed=chosen.caption_seed,
+    )
     failed = [(s, case) for s in SPLITS for case in cases[s] if not case.verdict.satisfied]
     scores["failures"] = [
         {"split": split, "caption": case.caption.text, "failed": case.failures}
@@ -225,13 +238,15 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
         "pipeline": chosen.pipeline,
         "count": chosen.count,
         "seed": chosen.seed,
-        "caption_seed": CAPTION_SEED,
+        "caption_seed": chosen.caption_seed,
         "device": chosen.device,
         "options": defaults | asked,
     }
     chosen.output.mkdir(parents=True, exist_ok=True)
     # Another setting never replaces the record of the defaults.
     asked_names = [o.replace("=", "-") for o in chosen.option]
+    if chosen.caption_seed != CAPTION_SEED:
+        asked_names.append(f"captions-{chosen.caption_seed}")
     name = "_".join(["scenes", Path(chosen.pipeline).name.replace(":", "_"), *asked_names])
     path = write_result(
         chosen.output / f"{name}.json",
