@@ -6,6 +6,7 @@ Shape letters: B batch, M prompt tokens, L tokens, V targets.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.spec import ConditionSpec
 
-__all__ = ["CausalLanguageModel", "Prompts", "padded_left", "room_after"]
+__all__ = ["CausalLanguageModel", "Prompts", "ReadingOn"]
 
 # Prefix, suffix and middle, as the models call them that fill in the middle of code.
 _MIDDLES = (
@@ -30,27 +31,25 @@ _MIDDLES = (
 )
 
 
-class CausalLanguageModel(nn.Module):
-    """A pretrained causal model as a network of the autoregressive family.
+class ReadingOn(nn.Module, ABC):
+    """A pretrained network that reads a prompt and then what follows, as the family needs it.
 
-    The condition's tokens are the ids of a prompt (B, M, 1); what is generated follows its last
-    one. Prompts of several lengths are padded at the left, so that each text stands at the
-    positions that it would have alone.
+    What is generated follows the last token of the prompt. Prompts of several lengths are padded at
+    the left, so that each text stands at the positions that it would have alone. Those derived say
+    what a prompt and further ids are to it, and what it makes of them.
 
     Args:
-        model: A transformers model for causal language modelling.
+        model: A transformers model.
         targets: Its ids as targets.
         context: Most tokens that it reads, prompt and text together; None for any number.
     """
 
     causal = True
-    condition = ConditionSpec(token_dim=1)
 
     def __init__(self, model: nn.Module, targets: Targets, *, context: int | None) -> None:
         super().__init__()
         self.model, self.targets, self.context = model, targets, context
         self.vocabulary = self.num_outputs = targets.count
-        self._positioned = "position_ids" in inspect.signature(model.forward).parameters
 
     def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
         """Ids (B, L) after a prompt to log-probabilities of what follows each (B, L, V)."""
@@ -70,27 +69,69 @@ class CausalLanguageModel(nn.Module):
         """
         seen, length = cache.seen, ids_BL.shape[1]
         own_BL = self.targets.own(ids_BL if seen else ids_BL[:, 1:])
+        read = self._embedded(own_BL)
         there_BL = torch.ones_like(own_BL, dtype=torch.bool)
         if not seen:
-            prompt_BM, mask_BM = padded_left(c.tokens[..., 0], c.mask)
-            own_BL = torch.cat((prompt_BM, own_BL), dim=1)
+            prompt, mask_BM = _padded_left(self._prompt(c), c.mask)
+            read = torch.cat((prompt.to(read), read), dim=1)
             there_BL = torch.cat((mask_BM, there_BL), dim=1)
         mask_BL = cache.append(there_BL)
-        positions = (mask_BL.cumsum(1) - 1).clamp(min=0)[:, seen:]
-        found = self.model(
-            input_ids=own_BL,
+        logits_BLV, cache.inner = self._run(
+            read,
+            length,
             attention_mask=mask_BL.long(),
+            position_ids=(mask_BL.cumsum(1) - 1).clamp(min=0)[:, seen:],
             past_key_values=cache.inner,
             use_cache=True,
-            **({"position_ids": positions} if self._positioned else {}),
         )
-        cache.inner = found.past_key_values
         cache.length += length
-        return self.targets.log_probs(found.logits[:, -length:])
+        return self.targets.log_probs(logits_BLV)
 
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the context each prompt leaves (B,)."""
-        return room_after(c, self.context)
+        return _room_after(c, self.context)
+
+    @abstractmethod
+    def _prompt(self, c: Condition) -> Tensor:
+        """What it reads of a prompt."""
+
+    @abstractmethod
+    def _embedded(self, ids_BL: Tensor) -> Tensor:
+        """What it reads of further ids."""
+
+    @abstractmethod
+    def _run(self, read: Tensor, length: int, **given: Any) -> tuple[Tensor, Any]:
+        """Logits of the last `length` places (B, L, V), and its cache."""
+
+
+class CausalLanguageModel(ReadingOn):
+    """A pretrained causal model as a network of the autoregressive family.
+
+    The condition's tokens are the ids of a prompt (B, M, 1).
+
+    Args:
+        model: A transformers model for causal language modelling.
+        targets: Its ids as targets.
+        context: Most tokens that it reads, prompt and text together; None for any number.
+    """
+
+    condition = ConditionSpec(token_dim=1)
+
+    def __init__(self, model: nn.Module, targets: Targets, *, context: int | None) -> None:
+        super().__init__(model, targets, context=context)
+        self._positioned = "position_ids" in inspect.signature(model.forward).parameters
+
+    def _prompt(self, c: Condition) -> Tensor:
+        return c.tokens[..., 0]
+
+    def _embedded(self, ids_BL: Tensor) -> Tensor:
+        return ids_BL
+
+    def _run(self, read: Tensor, length: int, **given: Any) -> tuple[Tensor, Any]:
+        if not self._positioned:
+            del given["position_ids"]
+        found = self.model(input_ids=read, **given)
+        return found.logits[:, -length:], found.past_key_values
 
 
 class Prompts(Encoder):
@@ -208,12 +249,12 @@ class Prompts(Encoder):
         )
 
 
-def room_after(c: Condition, context: int | None) -> Tensor | None:
+def _room_after(c: Condition, context: int | None) -> Tensor | None:
     """How many tokens of a context each prompt leaves (B,)."""
     return None if context is None else context - c.mask.sum(1)
 
 
-def padded_left(prompt_BM: Tensor, mask_BM: Tensor) -> tuple[Tensor, Tensor]:
+def _padded_left(prompt_BM: Tensor, mask_BM: Tensor) -> tuple[Tensor, Tensor]:
     """A prompt (B, M) or (B, M, D) and its mask with the padding moved from right to left."""
     length = mask_BM.shape[1]
     shift_B1 = length - mask_BM.sum(1, keepdim=True)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from mmgen.backends.from_transformers.causal import padded_left, room_after
-from mmgen.backends.from_transformers.targets import ReadCache, Targets
+from mmgen.backends.from_transformers.causal import ReadingOn
+from mmgen.backends.from_transformers.targets import Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.spec import ConditionSpec
@@ -27,12 +27,11 @@ __all__ = ["Conversations", "SeeingLanguageModel"]
 _OF_TEXT = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"}
 
 
-class SeeingLanguageModel(nn.Module):
+class SeeingLanguageModel(ReadingOn):
     """The language model in a pretrained one that sees, as a network of the autoregressive family.
 
     The condition's tokens are what it reads of a prompt (B, M, D): the embeddings of words, and in
-    their places those of pictures. What is generated follows the last of them. Prompts of several
-    lengths are padded at the left, so that each text stands at the positions it would have alone.
+    their places those of pictures.
 
     Args:
         model: A transformers model of pictures and text to text.
@@ -40,55 +39,21 @@ class SeeingLanguageModel(nn.Module):
         context: Most tokens that it reads, prompt and text together; None for any number.
     """
 
-    causal = True
-
     def __init__(self, model: nn.Module, targets: Targets, *, context: int | None) -> None:
-        super().__init__()
-        self.model, self.targets, self.context = model, targets, context
-        self.vocabulary = self.num_outputs = targets.count
+        super().__init__(model, targets, context=context)
         width = model.get_input_embeddings().weight.shape[1]
         self.condition = ConditionSpec(token_dim=width)
 
-    def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
-        """Ids (B, L) after a prompt to log-probabilities of what follows each (B, L, V)."""
-        return self.extend(ids_BL, c, self.cache())
+    def _prompt(self, c: Condition) -> Tensor:
+        return c.tokens
 
-    def cache(self) -> ReadCache:
-        """An empty cache, for `extend`."""
-        return ReadCache()
+    def _embedded(self, ids_BL: Tensor) -> Tensor:
+        return self.model.get_input_embeddings()(ids_BL)
 
-    def extend(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
-        """Log-probabilities (B, L, V) after the ids (B, L) that follow those the cache has seen.
-
-        Args:
-            ids_BL: Ids that come next. The very first is read as the last of the prompt.
-            c: The condition, the same in every call.
-            cache: From `cache`, or from the call before. It takes these ids up.
-        """
-        seen, length = cache.seen, ids_BL.shape[1]
-        own_BL = self.targets.own(ids_BL if seen else ids_BL[:, 1:])
-        read_BLD = self.model.get_input_embeddings()(own_BL)
-        there_BL = torch.ones_like(own_BL, dtype=torch.bool)
-        if not seen:
-            prompt_BMD, mask_BM = padded_left(c.tokens, c.mask)
-            read_BLD = torch.cat((prompt_BMD.to(read_BLD), read_BLD), dim=1)
-            there_BL = torch.cat((mask_BM, there_BL), dim=1)
-        mask_BL = cache.append(there_BL)
-        found = self.model.get_decoder()(
-            inputs_embeds=read_BLD,
-            attention_mask=mask_BL.long(),
-            position_ids=(mask_BL.cumsum(1) - 1).clamp(min=0)[:, seen:],
-            past_key_values=cache.inner,
-            use_cache=True,
-        )
-        cache.inner = found.past_key_values
-        cache.length += length
+    def _run(self, read: Tensor, length: int, **given: Any) -> tuple[Tensor, Any]:
+        found = self.model.get_decoder()(inputs_embeds=read, **given)
         states_BLD = found.last_hidden_state[:, -length:]
-        return self.targets.log_probs(self.model.get_output_embeddings()(states_BLD))
-
-    def room(self, c: Condition) -> Tensor | None:
-        """How many tokens of the context each prompt leaves (B,)."""
-        return room_after(c, self.context)
+        return self.model.get_output_embeddings()(states_BLD), found.past_key_values
 
 
 class Conversations(Encoder):
