@@ -39,15 +39,12 @@ def task_parser(task: str, *, pipeline: str, description: str | None) -> argpars
     return parser
 
 
-def training_parser(
-    task: str, *, description: str | None, draws: int | None = None
-) -> argparse.ArgumentParser:
+def training_parser(task: str, *, description: str | None) -> argparse.ArgumentParser:
     """A parser of what tasks take that train their own model.
 
     Args:
         task: Name of the task's module.
         description: What the task says of itself.
-        draws: Of the bound that scores it, if nothing else is asked for; None if none does.
     """
     parser = argparse.ArgumentParser(
         prog=f"benchmarks.tasks.{task}",
@@ -55,9 +52,7 @@ def training_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--size", default="small", help="of the model: debug or small")
-    parser.add_argument("--steps", type=int, default=1500, help="of training")
-    if draws is not None:
-        parser.add_argument("--draws", type=int, default=draws, help="of the bound, for each score")
+    parser.add_argument("--steps", type=int, default=1000, help="of training")
     parser.add_argument("--seed", type=int, default=0, help="of training and of what is drawn")
     parser.add_argument("--model", type=Path, default=Path("runs") / task)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))

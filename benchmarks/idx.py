@@ -18,23 +18,26 @@ MAX_COUNT = 100_000
 
 
 def read_images(name: str, *, size: int = 32) -> np.ndarray:
-    """Grey images of 28 x 28 pixels, centred on black, as uint8 (N, size, size, 3).
+    """Grey images of 28 x 28 pixels as uint8 (N, size, size, 3).
 
-    They are padded to 32 pixels, and means are taken where fewer are asked for.
+    Size 28 is as they are. For others they are centred on black of 32 pixels, and means are taken
+    where fewer are asked for.
 
     Args:
         name: Data set, such as "mnist", with train-images-idx3-ubyte.gz.
-        size: Side of what is returned, which divides 32.
+        size: Side of what is returned: 28, or what divides 32.
 
     Raises:
-        ValueError: If the size does not divide 32.
+        ValueError: If the size is none of these.
         LoadError: If there is no such file, or it is something else.
     """
-    if PADDED % size:
-        raise ValueError(f"size divides {PADDED}, got {size}.")
+    if size != SIDE and PADDED % size:
+        raise ValueError(f"size is {SIDE} or divides {PADDED}, got {size}.")
     content = _content(data_file(f"{name}/train-images-idx3-ubyte.gz"), header=16)
     count = len(content) // SIDE**2
     pixels = np.frombuffer(content, np.uint8, count * SIDE**2).reshape(count, SIDE, SIDE)
+    if size == SIDE:
+        return np.repeat(pixels[..., None], 3, axis=3)
     edge = (PADDED - SIDE) // 2
     padded = np.pad(pixels, ((0, 0), (edge, edge), (edge, edge)))
     if size < PADDED:

@@ -16,6 +16,7 @@ from mmgen.modalities.image.files import (
     to_pil,
 )
 from mmgen.modalities.image.latents import Latents
+from mmgen.modalities.image.pixel_tokens import PixelTokens
 from mmgen.modalities.image.pixels import Pixels
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Codes",
     "ImageEncoder",
     "Latents",
+    "PixelTokens",
     "Pixels",
     "codec",
     "doubts",
