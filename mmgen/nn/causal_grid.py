@@ -12,6 +12,9 @@ arXiv:1606.05328.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle, islice
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -35,6 +38,8 @@ class CausalGridNetwork(nn.Module):
         dim: D, width.
         depth: Number of blocks.
         condition: Widths of the condition's tokens and vector.
+        dilations: Places between those that a block looks at, of one block after another and then
+            from the first again. Larger ones see farther: what a digit is, not only its strokes.
     """
 
     boundary = ("embed", "out")
@@ -49,6 +54,7 @@ class CausalGridNetwork(nn.Module):
         dim: int,
         depth: int,
         condition: ConditionSpec,
+        dilations: Sequence[int] = (1, 2, 4),
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary
@@ -59,7 +65,8 @@ class CausalGridNetwork(nn.Module):
         self.vector = nn.Linear(condition.vector_dim, dim) if condition.vector_dim else None
         conditioned = bool(condition.token_dim or condition.vector_dim)
         self.blocks = nn.ModuleList(
-            CausalGridBlock(dim, conditioned=conditioned) for _ in range(depth)
+            CausalGridBlock(dim, conditioned=conditioned, dilation=dilation)
+            for dilation in islice(cycle(dilations), depth)
         )
         self.norm = nn.LayerNorm(dim, eps=1e-6, bias=False)
         self.out = nn.Linear(dim, self.num_outputs)
@@ -116,8 +123,9 @@ class CausalGridNetwork(nn.Module):
         """
         start = cache.length
         cache.append(ids_BL)
-        # Each block looks up one row, and the embedding above another.
-        first = max(0, start // self.row - len(self.blocks) - 1) * self.row
+        # What a block looks at is so many rows above, and the embedding above is one more.
+        reach = 1 + sum(block.dilation for block in self.blocks)
+        first = max(0, start // self.row - reach) * self.row
         return self(cache.ids[:, first:], c)[:, start - first :]
 
     def room(self, c: Condition) -> Tensor | None:
@@ -141,13 +149,15 @@ class CausalGridBlock(nn.Module):
     Args:
         dim: D, width.
         conditioned: Whether a vector (B, D) is added before the gates.
+        dilation: Places between those that are looked at.
     """
 
-    def __init__(self, dim: int, *, conditioned: bool) -> None:
+    def __init__(self, dim: int, *, conditioned: bool, dilation: int) -> None:
         super().__init__()
-        self.above = nn.Conv2d(dim, 2 * dim, (2, 5))
+        self.dilation = dilation
+        self.above = nn.Conv2d(dim, 2 * dim, (2, 5), dilation=dilation)
         self.above_out = nn.Conv2d(dim, dim, 1)
-        self.before = nn.Conv2d(dim, 2 * dim, (1, 4))
+        self.before = nn.Conv2d(dim, 2 * dim, (1, 4), dilation=dilation)
         self.before_out = nn.Conv2d(dim, dim, 1)
         self.across = nn.Conv2d(dim, 2 * dim, 1, bias=False)
         self.given = nn.Linear(dim, 4 * dim) if conditioned else None
@@ -161,9 +171,10 @@ class CausalGridBlock(nn.Module):
         shifts = (0.0, 0.0)
         if self.given is not None:
             shifts = self.given(F.silu(given_BD))[:, :, None, None].chunk(2, dim=1)
-        seen = self.above(F.pad(_normed(above_BDRW), (2, 2, 1, 0)))
+        d = self.dilation
+        seen = self.above(F.pad(_normed(above_BDRW), (2 * d, 2 * d, d, 0)))
         above = above_BDRW + self.above_out(F.glu(seen + shifts[0], dim=1))
-        seen = self.before(F.pad(_normed(before_BDRW), (3, 0))) + self.across(_normed(above))
+        seen = self.before(F.pad(_normed(before_BDRW), (3 * d, 0))) + self.across(_normed(above))
         return above, before_BDRW + self.before_out(F.glu(seen + shifts[1], dim=1))
 
 

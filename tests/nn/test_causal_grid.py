@@ -10,7 +10,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
 from mmgen.nn.causal_grid import CausalGridNetwork
 
-BATCH, LENGTH, ROW, DIM = 2, 26, 4, 8
+BATCH, LENGTH, ROW, DIM = 2, 46, 4, 8
 SPEC = ConditionSpec(token_dim=DIM, vector_dim=DIM)
 
 
@@ -46,7 +46,7 @@ def test_a_place_sees_what_was_read_around_it_and_nothing_later(place: int) -> N
     assert moved[below].min() > 1e-9
 
 
-@pytest.mark.parametrize("pieces", [(1,) * LENGTH, (3, 1, 6, 10, 6), (LENGTH,)])
+@pytest.mark.parametrize("pieces", [(1,) * LENGTH, (3, 1, 6, 10, 26), (LENGTH,)])
 def test_reading_on_equals_reading_at_once(pieces: tuple[int, ...]) -> None:
     network, c, ids = _network(), _condition(), _ids()
     cache = network.cache()
