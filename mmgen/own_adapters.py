@@ -158,13 +158,9 @@ class BothAdapters(Adapters):
         weight: float = 1.0,
         **where: Any,
     ) -> str:
-        """Add an adapter of either kind.
+        """Add an adapter of either kind: what `fit` wrote, or else what the library reads.
 
-        Args:
-            source: What `fit` wrote, or else what the library reads.
-            name: To call it by.
-            weight: How much it counts.
-            where: As the library takes it.
+        Arguments and other errors are those of `Adapters.load`.
 
         Raises:
             SpecError: If one of the library is fused, whose former weights would then be wrong.

@@ -84,6 +84,7 @@ class Pipeline(Learner, Door):
         self.origin: str | None = None
         self.ranking: Ranking | None = None
         """How samples are chosen from candidates; no part of it, so training leaves it alone."""
+        self._aside: tuple[Ranking, dict[str, Any]] | None = None
 
     @property
     def can_be_saved(self) -> bool:
@@ -104,7 +105,8 @@ class Pipeline(Learner, Door):
             own = OwnAdapters(self.parts, changed=library.changed)
             return BothAdapters(own, library)
         self.require_movable("change its weights")
-        return OwnAdapters(self.parts)
+        own = OwnAdapters(self.parts, changed=lambda: self._set_ranking_aside(own))
+        return own
 
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.parts.parameters())
@@ -208,6 +210,15 @@ class Pipeline(Learner, Door):
         if self.ranking is not None:
             self.ranking = None
             self.choices["channel"] = None
+
+    def _set_ranking_aside(self, adapters: Adapters) -> None:
+        """Keep every sample while there are adapters, whose pairs its reader may not read."""
+        there = bool(adapters.weights or adapters.fused)
+        if there and self.ranking is not None:
+            self._aside = (self.ranking, dict(self.choices))
+            self.forget_ranking()
+        elif not there and self._aside is not None:
+            (self.ranking, self.choices), self._aside = self._aside, None
 
     def _channel(self) -> Stage:
         """The channel of its ranking, loaded when it is first needed."""

@@ -138,7 +138,8 @@ def classify(
         ValueError: If there are no candidates, the prior does not fit, the budget is too small, or
             x is impossible under every candidate.
     """
-    values = list(x) if isinstance(x, (list, tuple)) else [x]
+    single = pipe.codec.is_one(x)
+    values = [x] if single else list(x)
     if not values:
         raise ValueError("Expected at least one value, got an empty list.")
     if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Sequence):
@@ -155,7 +156,7 @@ def classify(
         found.append(contest.run(value, names, log_prior, budget=budget, seed=s))
         if progress is not None:
             progress(len(found), len(values))
-    return found if isinstance(x, (list, tuple)) else found[0]
+    return found[0] if single else found
 
 
 def _sources(

@@ -144,7 +144,7 @@ class OutlierDetector:
         Raises:
             SpecError, ValueError: As when the detector was made.
         """
-        single = not isinstance(x, (list, tuple))
+        single = self.pipe.codec.is_one(x)
         values = [x] if single else list(x)
         measured, kind = self._measure(values, y, expand_seeds(seed, len(values)), progress)
         found = [

@@ -44,6 +44,19 @@ def test_it_is_bayes_rule(shift: Pipeline) -> None:
     assert torch.allclose(found.nats.float(), direct)
 
 
+def test_what_is_one_value_is_told_by_its_codec(
+    shift: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ys = _candidates(3)
+    expected = classify(shift, shift(ys[1], seed=0), ys)
+    # As (array, rate) is one sound.
+    monkeypatch.setattr(type(shift.codec), "is_one", lambda self, x: not isinstance(x, list))
+    x = tuple(float(v) for v in shift(ys[1], seed=0))
+    found = classify(shift, x, ys)
+    assert torch.allclose(found.probability, expected.probability)
+    assert len(classify(shift, [x, x], ys)) == 2
+
+
 def test_list_in_list_out(shift: Pipeline) -> None:
     ys = _candidates(3)
     xs = shift(ys, seed=5)

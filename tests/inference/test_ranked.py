@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmgen.adapter import Adapter
 from mmgen.core.errors import OptionError, SpecError, UnknownNameError
 from mmgen.pipeline import Pipeline
 from mmgen.ranked import Ranking
@@ -99,3 +100,25 @@ def test_what_learns_other_pairs_forgets_its_reader(tmp_path: Path) -> None:
     fit(pipe, pairs, output=tmp_path, steps=1, batch_size=2, progress=False)
     assert pipe.ranking is None
     assert Pipeline.from_pretrained(tmp_path).ranking is None
+
+
+def test_adapters_set_the_reader_aside_until_they_come_off(
+    pixels_pipe: Pipeline, linear: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    pipe = Pipeline.from_pretrained(pixels_pipe.save_pretrained(tmp_path / "pipe"))
+    ranking = pipe.ranking = Ranking(linear([[0.25]], [0.0], 0.1))
+    choices = dict(pipe.choices)
+    names = [n for n, p in pipe.parts.named_parameters() if n.startswith("model.") and p.ndim == 2]
+    weight = dict(pipe.parts.named_parameters())[names[0]]
+    factors = {names[0]: (torch.ones(1, weight.shape[1]), torch.ones(len(weight), 1))}
+    folder = Adapter(None, factors, {}, None).save(tmp_path / "run" / "adapter")
+    name = pipe.adapters.load(folder)
+    assert pipe.ranking is None
+    pipe.adapters.weigh({name: 0.5})
+    assert pipe.ranking is None
+    pipe.adapters.unload()
+    assert pipe.ranking is ranking and pipe.choices == choices
+    # What was forgotten by the way is not brought back.
+    pipe.forget_ranking()
+    pipe.adapters.unload()
+    assert pipe.ranking is None
