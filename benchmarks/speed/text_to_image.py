@@ -36,11 +36,47 @@ from benchmarks.speed.table import table
 from benchmarks.speed.timing import Spread, interleave, ratio
 from mmgen.core.rng import Generators
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.pipeline import Pipeline
 
-__all__ = ["main", "run"]
+__all__ = ["TASK", "main", "run"]
 
-PROTOCOL = 1
+TASK = Task(
+    summary="An image by diffusion, beside diffusers with a network of the same size.",
+    protocol=1,
+    minutes=12,
+    quick=("--quick",),
+    quick_minutes=1,
+    quick_note="tiny networks",
+    shown=(
+        (
+            "what the loop adds to the calls of the network, eight at once",
+            "batches/8/mmgen/overhead",
+            "lower",
+            "{batches/8/diffusers-unet/overhead} by diffusers",
+        ),
+        (
+            "seconds of an image, eight at once",
+            "batches/8/mmgen/seconds_per_image/call",
+            "lower",
+            "{batches/8/diffusers-unet/seconds_per_image/call} by diffusers with a UNet, "
+            "{batches/8/diffusers-pixart/seconds_per_image/call} with a transformer",
+        ),
+        (
+            "share of the machine's rate of matrix products",
+            "batches/8/mmgen/share_of_limit",
+            "higher",
+            "{batches/8/diffusers-unet/share_of_limit} by diffusers",
+        ),
+        (
+            "peak memory, MB",
+            "peak_memory_mb/mmgen",
+            "lower",
+            "{peak_memory_mb/diffusers-unet} by diffusers",
+        ),
+    ),
+)
+PROTOCOL = TASK.protocol
 BATCHES = (1, 8)
 LIMITS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MAX_OVERHEAD, MAX_IMAGE_SECONDS, MAX_COMMAND_SECONDS = 0.05, 3.0, 15.0
@@ -258,7 +294,7 @@ def _settings(subject: Subject, references: Mapping[str, Reference], repeats: in
     }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(description="Time text-to-image beside diffusers.")
     parser.add_argument("--pipeline", default="text-to-image:emoji", help="recipe or folder")
     parser.add_argument("--repeats", type=int, default=15, help="of each time")
@@ -293,6 +329,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     print(table(scores))
     print(path)
+    return path
 
 
 if __name__ == "__main__":

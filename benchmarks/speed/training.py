@@ -30,10 +30,41 @@ from benchmarks.speed.memory import peak_of
 from benchmarks.speed.timing import Spread, ratio
 from benchmarks.speed.training_loops import Work, by_diffusers_loop, by_fit, by_trainer
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
-PROTOCOL = 1
+TASK = Task(
+    summary="Steps of training beside transformers' Trainer and a loop of diffusers.",
+    protocol=1,
+    minutes=30,
+    quick=(
+        "--size=debug",
+        "--rounds=2",
+        "--steps=2",
+        "--skipped=1",
+        "--batch-size=2",
+        "--no-memory",
+    ),
+    quick_minutes=1,
+    quick_note="tiny networks",
+    shown=(
+        (
+            "steps per second over those of Trainer, language model",
+            "language model/mmgen_over_trainer",
+            "higher",
+            "1",
+        ),
+        (
+            "steps per second over those of a plain loop, text to image",
+            "text to image/mmgen_over_diffusers_loop",
+            "higher",
+            "1",
+        ),
+        ("memory of adapters over that of all weights", "memory/share", "lower", "1"),
+    ),
+)
+PROTOCOL = TASK.protocol
 LEAST_PARAMETERS = 100e6
 RANK = 8
 LENGTHS = {"debug": 8, "full": 128}
@@ -83,7 +114,7 @@ def _memory(checkpoint: Path, size: str, batch_size: int, precision: str) -> dic
     return {"mb": found, "rank": RANK, "share": round(found["adapters"] / found["whole"], 4)}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> Path:
     """Measure, and write benchmarks/results/speed_training.json."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.speed.training",
@@ -117,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not asked.no_memory:
             scores["memory"] = _memory(checkpoint, asked.size, asked.batch_size, asked.precision)
             print(f"adapters need {scores['memory']['share']:.2f} of the memory")
-    write_result(
+    return write_result(
         asked.output / "speed_training.json",
         task="speed of training",
         protocol=PROTOCOL,

@@ -26,11 +26,35 @@ import torch
 
 from benchmarks.speed.timing import Spread, interleave, ratio
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.pipeline import Pipeline
 
-__all__ = ["SIZES", "Size", "main"]
+__all__ = ["TASK", "SIZES", "Size", "main"]
 
-PROTOCOL = 1
+TASK = Task(
+    summary="A Marian by mmgen, by transformers' generate and by CTranslate2.",
+    protocol=1,
+    minutes=6,
+    quick=("--size=debug", "--repeats=2"),
+    quick_minutes=1,
+    quick_note="a tiny network",
+    needs=(("ctranslate2", "engines"),),
+    shown=(
+        (
+            "tokens per second over transformers', one sentence",
+            "batches/1/mmgen/times_transformers",
+            "higher",
+            "{batches/1/ctranslate2 int8/times_transformers} with the engine in eight bits",
+        ),
+        (
+            "tokens per second over transformers', sixteen sentences",
+            "batches/16/mmgen/times_transformers",
+            "higher",
+            "{batches/16/ctranslate2 int8/times_transformers} with the engine in eight bits",
+        ),
+    ),
+)
+PROTOCOL = TASK.protocol
 CORPUS = [
     f"The {colour} {thing} is {place} the {other}, and number {i} of them stays there all day."
     for i in range(20)
@@ -171,7 +195,7 @@ def _measure(folder: Path, size: Size, repeats: int) -> dict[str, Any]:
     return found
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> Path:
     """Measure, and write benchmarks/results/speed_translation.json."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.speed.translation",
@@ -201,7 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name, row in rows.items():
             speed, times = row["tokens_per_second"]["median"], row["times_transformers"]["median"]
             print(f"{batch:>3} x {name:20} {speed:9.1f} tokens/s, {times:.2f} times transformers")
-    write_result(
+    return write_result(
         settings.output / "speed_translation.json",
         task="speed of translation",
         protocol=PROTOCOL,

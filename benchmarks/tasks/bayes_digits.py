@@ -29,12 +29,37 @@ from benchmarks.grey_pixels import TRAINING, grey_pixels
 from benchmarks.idx import read_images, read_labels
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.inference import Classification, classify
 from mmgen.training import fit
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
-PROTOCOL = 2
+TASK = Task(
+    summary="Does a model that draws digits also read them?",
+    protocol=2,
+    minutes=20,
+    quick=(
+        "--size=debug",
+        "--steps=3",
+        "--count=20",
+        "--model=runs/bench/quick/models/bayes_digits",
+    ),
+    quick_minutes=1,
+    quick_note="a tiny model that learns nothing",
+    data=("mnist",),
+    shown=(
+        ("digits told by Bayes' rule", "accuracy", "higher", "10 % by chance"),
+        (
+            "right where it is said to be 90 % sure",
+            "trusted",
+            "higher",
+            "90 % is what it says of itself",
+        ),
+        ("bits of an image, for each pixel", "bits_per_dim", "lower", "8 of any pixels"),
+    ),
+)
+PROTOCOL = TASK.protocol
 SPLIT_SEED = 20_265
 DIGITS = [str(d) for d in range(10)]
 TRUSTED = 0.9

@@ -40,12 +40,39 @@ from mmgen import Pipeline
 from mmgen.core.composite import CompositeEncoder
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.modalities.text.tokenizer import words_of
 from mmgen.nn.classifier import ConvClassifier
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
-PROTOCOL = 1
+TASK = Task(
+    summary="Are emoji what their captions say, and are they new?",
+    protocol=1,
+    minutes=10,
+    quick=("--quick", "--option", "num_inference_steps=10"),
+    quick_minutes=1,
+    quick_note="the judge is hardly trained",
+    pipeline="text-to-image:emoji",
+    x="image",
+    y=("text",),
+    data=("emoji",),
+    shown=(
+        (
+            "held-out names filed under the right group",
+            "group/all/samples",
+            "higher",
+            "{group/all/real} of real pictures, {group/all/other_captions} by chance",
+        ),
+        (
+            "samples nearer to a training picture than 1 % of these are to each other",
+            "nearest/pixels/samples_val/closer_than_1%",
+            "lower",
+            "{nearest/pixels/real_val/closer_than_1%} of real held-out pictures",
+        ),
+    ),
+)
+PROTOCOL = TASK.protocol
 ITEM_SEED = 20_262
 CLASSIFIER_SEED = 20_263
 CLASSIFIER_STEPS = 1200

@@ -30,13 +30,44 @@ from benchmarks.grey_pixels import TRAINING, grey_pixels
 from benchmarks.idx import read_images
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.inference import OutlierDetector, auroc
 from mmgen.inference.outlier import OutlierTest
 from mmgen.training import fit
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
-PROTOCOL = 2
+TASK = Task(
+    summary="Which images does a model of clothes take for clothes?",
+    protocol=2,
+    minutes=20,
+    quick=(
+        "--size=debug",
+        "--steps=3",
+        "--calibration=20",
+        "--count=10",
+        "--model=runs/bench/quick/models/outliers",
+    ),
+    quick_minutes=1,
+    quick_note="a tiny model that learns nothing",
+    data=("fashion_mnist", "mnist"),
+    shown=(
+        (
+            "digits told from clothes by complexity, AUROC",
+            "complexity/auroc",
+            "higher",
+            "0.5 by chance, {log_prob/auroc} by the likelihood alone",
+        ),
+        ("the same by all scores together, AUROC", "together/auroc", "higher", "0.5 by chance"),
+        (
+            "digits caught at 5 %",
+            "together/caught",
+            "higher",
+            "{together/false_alarms} of held-out clothes are caught, too",
+        ),
+    ),
+)
+PROTOCOL = TASK.protocol
 SPLIT_SEED = 20_264
 LEVEL = 0.05
 INLIERS, OUTLIERS = "fashion_mnist", "mnist"

@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.simulators import TASKS, Task
+from benchmarks.simulators import TASKS
+from benchmarks.simulators import Task as Simulator
 from mmgen.core.condition import Condition
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
@@ -36,12 +37,56 @@ from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.evaluation.calibration import tarp
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.evaluation.two_sample import c2st
 from mmgen.families import diffusion, normalizing_flow
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
-PROTOCOL = 2
+TASK = Task(
+    summary="Which families find posteriors of simulators that are known?",
+    protocol=2,
+    minutes=75,
+    quick=(
+        "--tasks=gaussian_linear",
+        "--families=normalizing_flow",
+        "--seconds=5",
+        "--simulations=5000",
+        "--count=200",
+    ),
+    quick_minutes=1,
+    quick_note="one simulator, five seconds of training",
+    data=("sbi_reference_posteriors",),
+    shown=(
+        (
+            "C2ST of the flow, Gaussian Linear",
+            "normalizing_flow/gaussian_linear/c2st_mean",
+            "lower",
+            "0.5 is best; 0.5 to 0.6 published (arXiv:2101.04653)",
+        ),
+        (
+            "C2ST of the flow, Gaussian Mixture",
+            "normalizing_flow/gaussian_mixture/c2st_mean",
+            "lower",
+            "0.5 to 0.6 published",
+        ),
+        (
+            "C2ST of the flow, Two Moons",
+            "normalizing_flow/two_moons/c2st_mean",
+            "lower",
+            "0.5 to 0.6 published",
+        ),
+        ("C2ST of the flow, SLCP", "normalizing_flow/slcp/c2st_mean", "lower", "0.8 published"),
+        ("C2ST of the flow, SIR", "normalizing_flow/sir/c2st_mean", "lower", "0.5 is best"),
+        (
+            "C2ST of the flow, Lotka-Volterra",
+            "normalizing_flow/lotka_volterra/c2st_mean",
+            "lower",
+            "0.5 is best",
+        ),
+    ),
+)
+PROTOCOL = TASK.protocol
 FAMILIES = {"normalizing_flow": normalizing_flow.model, "diffusion": diffusion.model}
 BATCH = 256
 LEARNING_RATE = 1e-3
@@ -64,7 +109,7 @@ class _Posterior:
 
     def __init__(
         self,
-        task: Task,
+        task: Simulator,
         theta: Tensor,
         x: Tensor,
         *,
@@ -168,7 +213,7 @@ def _measure(
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> Path:
     """Measure what the arguments ask for, and write benchmarks/results/posteriors.json."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.tasks.posteriors",
@@ -198,7 +243,7 @@ def main(arguments: list[str] | None = None) -> None:
                 f"TARP p {found['tarp_p_value']:.3f}"
             )
     chosen = {k: v for k, v in vars(settings).items() if k != "output"}
-    write_result(
+    return write_result(
         settings.output / "posteriors.json",
         task="posteriors",
         protocol=PROTOCOL,

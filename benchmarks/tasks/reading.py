@@ -31,13 +31,29 @@ from benchmarks.arguments import task_parser
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.inference import auroc
 from mmgen.simulators import scenes
 from mmgen.simulators.scenes import Scene
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
-PROTOCOL = 1
+TASK = Task(
+    summary="Does a reader of pictures know what is in them?",
+    protocol=1,
+    minutes=2,
+    quick=("--count", "16"),
+    quick_minutes=1,
+    pipeline="image-to-text:scenes",
+    x="text",
+    y=("image",),
+    shown=(
+        ("true captions told from false ones, pairs seen", "seen/told", "higher", "50 % by chance"),
+        ("true captions told, pairs never seen", "unseen/told", "higher", "50 % by chance"),
+        ("marred pictures told, AUROC", "marred/auroc", "higher", "0.5 by chance"),
+    ),
+)
+PROTOCOL = TASK.protocol
 CAPTION_SEED = 20_266
 SPLITS = ("seen", "unseen")
 CHANGES = {

@@ -29,6 +29,7 @@ from benchmarks.sheets import bordered, enlarged, write_sheet
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.record import write_result
+from mmgen.evaluation.task import Task
 from mmgen.simulators.scenes import (
     Caption,
     Claim,
@@ -40,9 +41,33 @@ from mmgen.simulators.scenes import (
     sample_scene,
 )
 
-__all__ = ["main", "run"]
+__all__ = ["TASK", "main", "run"]
 
-PROTOCOL = 1
+TASK = Task(
+    summary="Do pictures of shapes hold what their captions say?",
+    protocol=1,
+    minutes=25,
+    quick=("--count", "12"),
+    quick_minutes=1,
+    pipeline="text-to-image:scenes",
+    x="image",
+    y=("text",),
+    shown=(
+        (
+            "captions wholly right, pairs seen in training",
+            "seen/satisfied",
+            "higher",
+            "{seen/codec} of drawings through the codec, {seen/other_captions} by chance",
+        ),
+        (
+            "captions wholly right, pairs never seen",
+            "unseen/satisfied",
+            "higher",
+            "{unseen/codec} of drawings through the codec, {unseen/other_captions} by chance",
+        ),
+    ),
+)
+PROTOCOL = TASK.protocol
 CAPTION_SEED = 20_261
 SPLITS = ("seen", "unseen")
 KINDS = ("count", "colour", "shape", "size", "place", "background", "relation")

@@ -39,15 +39,53 @@ from mmgen.core.errors import LoadError
 from mmgen.core.files import read_json, read_tensors, write_beside
 from mmgen.evaluation.record import write_result
 from mmgen.evaluation.spectra import log_spectral_distance, mel_distance
+from mmgen.evaluation.task import Task
 from mmgen.modalities.audio import Audio, GriffinLim, MelSpec, codec, in_a_row, save
 from mmgen.nn.discriminator import SpectralDiscriminator
 from mmgen.nn.mel import MelTransform
 from mmgen.nn.vocoder import Vocoder
 from mmgen.training import Vocoding, fit
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
-PROTOCOL = 1
+TASK = Task(
+    summary="How near do sounds come back from their mel frames?",
+    protocol=1,
+    minutes=40,
+    quick=(
+        "--size=debug",
+        "--steps=3",
+        "--batch=2",
+        "--piece=0.25",
+        "--count=2",
+        "--model=runs/bench/quick/models/vocoder",
+    ),
+    quick_minutes=2,
+    quick_note="a tiny vocoder that learns nothing",
+    data=("ljspeech", "kathleen"),
+    needs=(("soundfile", "audio"),),
+    shown=(
+        (
+            "mel distance of copies, decades",
+            "vocoder/mel_distance",
+            "lower",
+            "{griffin_lim/mel_distance} by Griffin-Lim",
+        ),
+        (
+            "log-spectral distance, bels",
+            "vocoder/log_spectral_distance",
+            "lower",
+            "{griffin_lim/log_spectral_distance} by Griffin-Lim, 0.79 of independent noises",
+        ),
+        (
+            "seconds of computing for each of sound",
+            "vocoder/real_time_factor",
+            "lower",
+            "{griffin_lim/real_time_factor} by Griffin-Lim",
+        ),
+    ),
+)
+PROTOCOL = TASK.protocol
 SPLIT_SEED = 20_265
 VOICES = ("ljspeech", "kathleen")
 SIZES = {"debug": {"dim": 32, "depth": 2}, "small": {"dim": 256, "depth": 8}}

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mmgen.cli.bench import bench
 from mmgen.cli.classify import classify
 from mmgen.cli.console import INTERRUPTED, report
 from mmgen.cli.doctor import doctor
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("generate")(generate)
 app.command("classify")(classify)
 app.command("outliers")(outliers)
+app.command("bench")(bench)
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.add_typer(pairs, name="pairs")

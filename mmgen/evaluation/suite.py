@@ -1,0 +1,130 @@
+"""Runs of several tasks, which go on where they were stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmgen import hub
+from mmgen.core.errors import MMGenError, UnknownNameError
+from mmgen.core.files import read_json, write_beside
+from mmgen.evaluation.task import FoundTask
+from mmgen.version import __version__
+
+__all__ = ["Asked", "Suite"]
+
+_PROGRESS = ".bench.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was asked of every task.
+
+    Args:
+        pipeline: What to measure in place of what each task names.
+        options: Of sampling, NAME=VALUE.
+        seed: Of samples, and of training where a task trains.
+        device: Where pipelines compute.
+        quick: Whether only to see that all of it runs.
+    """
+
+    pipeline: str | None = None
+    options: tuple[str, ...] = ()
+    seed: int = 0
+    device: str = "cpu"
+    quick: bool = False
+
+    def arguments(self, task: FoundTask, output: Path) -> list[str]:
+        """Those of the command line of a task."""
+        about = task.about
+        found = [*(about.quick if self.quick else ()), "--output", str(output)]
+        if task.kind == "speed":
+            return found
+        found += ["--seed", str(self.seed)]
+        if about.pipeline is not None:
+            found += ["--pipeline", self.pipeline or about.pipeline, "--device", self.device]
+            return found + [text for option in self.options for text in ("--option", option)]
+        return found
+
+
+@dataclass
+class Suite:
+    """Tasks to run.
+
+    Args:
+        tasks: By name.
+        asked: What of each.
+        output: Folder of the records, and of what tells how far an interrupted run was.
+        say: Takes a line for each task that begins.
+    """
+
+    tasks: Mapping[str, FoundTask]
+    asked: Asked
+    output: Path
+    say: Callable[[str], None]
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *, restart: bool = False) -> dict[str, Path]:
+        """Records by task. Tasks that an interrupted run of the same kind has done are not done
+        again; what tasks cannot do is in `failed`, and the others are run all the same.
+
+        Args:
+            restart: Forget an interrupted run.
+        """
+        self.output.mkdir(parents=True, exist_ok=True)
+        progress = self.output / _PROGRESS
+        done = {} if restart or not progress.is_file() else read_json(progress)
+        found: dict[str, Path] = {}
+        for number, (name, task) in enumerate(self.tasks.items(), start=1):
+            key = self._key(task)
+            before = self.output / str(done.get(key, ""))
+            if key in done and before.is_file():
+                self.say(f"[{number}/{len(self.tasks)}] {name}: done before the interruption")
+                found[name] = before
+                continue
+            minutes = task.about.quick_minutes if self.asked.quick else task.about.minutes
+            self.say(f"[{number}/{len(self.tasks)}] {name}, about {minutes:g} min on two cores")
+            try:
+                task.about.require_here(name)
+                found[name] = task.main(self.asked.arguments(task, self.output))
+            except (MMGenError, OSError) as error:
+                if len(self.tasks) == 1:
+                    raise
+                self.failed[name] = str(error)
+                self.say(f"    not measured: {error}")
+                continue
+            done[key] = found[name].name
+            write_beside(progress, json.dumps(done, indent=1).encode())
+        if not self.failed:
+            progress.unlink(missing_ok=True)
+        return found
+
+    def _key(self, task: FoundTask) -> str:
+        """What has to be the same for a result to be that of this run."""
+        about: dict[str, Any] = {
+            "task": task.name,
+            "kind": task.kind,
+            "protocol": task.about.protocol,
+            "arguments": self.asked.arguments(task, Path()),
+            "quick": self.asked.quick,
+            "version": __version__,
+        }
+        if task.about.pipeline is not None:
+            about["weights"] = weights_of(self.asked.pipeline or task.about.pipeline)
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def weights_of(name: str) -> str:
+    """The checksums of a pipeline's weights in one; empty if it is no recipe and no folder."""
+    folder = Path(hub.inner_folder(name))
+    manifest = folder / "pipeline.json"
+    if not folder.is_dir():
+        try:
+            manifest = hub.find_recipe(name).path.with_suffix(".json")
+        except UnknownNameError:
+            return ""
+    return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
