@@ -103,3 +103,34 @@ def test_what_is_passed_over_is_told() -> None:
     ids = [encoder.prepare([text])["ids"] for text in ("A Red  circle", "a red circle")]
     assert torch.equal(*ids)
     assert TextEncoder(vocabulary=320, dim=32, depth=1, num_heads=2).plain("A b") == "A b"
+
+
+def test_an_encoder_of_several_sentences_answers_them_one_by_one() -> None:
+    encoder = TextEncoder(
+        vocabulary=320,
+        dim=32,
+        depth=1,
+        num_heads=2,
+        max_tokens=12,
+        words=False,
+        multiple=4,
+        languages=("zh", "en"),
+    )
+    encoder.fit(["今天下雨了。", "我们在家。"])
+    assert [o.name for o in encoder.options()] == ["split"]
+    # Words that were never seen are not looked for, and none are kept.
+    encoder.check(["他们不在家"], split="sentences")
+    assert set(encoder.assets()) == {"tokenizer.model"}
+    assert encoder.prepare(["我们在家。"])["ids"].shape[1] % 4 == 0
+    parted = encoder.parted("今天下雨了。我们在家。", split="sentences")
+    assert parted.values == ("今天下雨了。", "我们在家。")
+    assert parted.join(["It is raining.", "We are in."]) == "It is raining. We are in."
+    assert encoder.parted("我们在家。", split="sentences") is None
+    assert encoder.parted("今天下雨了。我们在家。", split="never") is None
+    assert encoder.parted(None, split="sentences") is None
+    long = "今天下雨了，" * 8 + "我们在家。"
+    with pytest.raises(ValueError, match="at most 12 subwords"):
+        encoder.prepare([long])
+    pieces = encoder.parted(long, split="sentences").values
+    assert len(pieces) > 1 and "".join(pieces) == long
+    assert encoder.prepare(list(pieces))["lengths"].max() <= 12

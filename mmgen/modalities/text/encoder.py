@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,9 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError, close_names
 from mmgen.core.fitted import take_asset
 from mmgen.core.options import Option
+from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
+from mmgen.modalities.text.by_sentence import by_sentence
 from mmgen.modalities.text.tokenizer import Tokenizer, words_of
 from mmgen.nn.transformer import Transformer, grid_positions
 
@@ -32,6 +33,11 @@ class TextEncoder(Encoder):
         depth: Number of transformer blocks.
         num_heads: Number of attention heads.
         max_tokens: Longest text, in subwords. A longer one is an error, never cut.
+        words: Whether it notes which words it has learnt from, and refuses others unless asked
+            not to. False for a language that puts no blanks between words.
+        multiple: Batches are padded to a multiple of so many subwords.
+        languages: Codes of the text's language and of the answer's, where a text of several
+            sentences is to be answered one by one; None where every text is answered whole.
     """
 
     modality = "text"
@@ -44,8 +50,12 @@ class TextEncoder(Encoder):
         depth: int = 2,
         num_heads: int = 4,
         max_tokens: int = 64,
+        words: bool = True,
+        multiple: int = 16,
+        languages: tuple[str, str] | None = None,
     ) -> None:
         super().__init__()
+        self.notes_words, self.multiple, self.languages = words, multiple, languages
         self.vocabulary, self.dim, self.max_tokens = vocabulary, dim, max_tokens
         self.embed = nn.Embedding(vocabulary, dim)
         self.transformer = Transformer(dim, depth=depth, num_heads=num_heads)
@@ -74,37 +84,50 @@ class TextEncoder(Encoder):
     def fit(self, values: Sequence[Any]) -> None:
         texts = [v for v in values if v is not None]
         self.tokenizer = Tokenizer.train(texts, vocabulary=self.vocabulary)
-        self.words = frozenset(Counter(w for t in texts for w in words_of(t)))
+        self.words = frozenset()
+        self.extend(texts)
 
     def extend(self, values: Sequence[Any]) -> None:
+        if not self.notes_words:
+            return
         self.words |= {word for v in values if v is not None for word in words_of(v)}
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
-        if self.tokenizer is None:
-            raise LoadError("This text encoder has no vocabulary yet. Fit or load it first.")
+        tokenizer = self._require_tokenizer()
         for value in values:
             _check_text(value)
-        ids = self.tokenizer.encode([v or "" for v in values])
+        ids = tokenizer.encode([v or "" for v in values])
         for value, own in zip(values, ids, strict=True):
             if len(own) > self.max_tokens:
                 raise ValueError(
                     f"Expected a text of at most {self.max_tokens} subwords, got {len(own)}: "
                     f"{value[:40]!r}... Shorten it."
                 )
-        return self.pack([None if v is None else own for v, own in zip(values, ids, strict=True)])
+        rows = [None if v is None else own for v, own in zip(values, ids, strict=True)]
+        return self.pack(rows, multiple=self.multiple)
 
     @staticmethod
-    def pack(rows: Sequence[Sequence[int] | None]) -> dict[str, Tensor]:
-        """Ids of each value, or None, to the tensors that `encode` takes."""
+    def pack(rows: Sequence[Sequence[int] | None], *, multiple: int = 16) -> dict[str, Tensor]:
+        """Ids of each value, or None, to the tensors that `encode` takes.
+
+        Args:
+            rows: Ids of each value.
+            multiple: Of which the padded length is one.
+        """
         ids = [row or () for row in rows]
         # A few fixed lengths keep the number of shapes, and so of compilations, small.
-        length = max(16, -(-max(map(len, ids)) // 16) * 16)
+        length = max(multiple, -(-max(map(len, ids)) // multiple) * multiple)
         padded = torch.zeros(len(ids), length, dtype=torch.long)
         for row, own in zip(padded, ids, strict=True):
             row[: len(own)] = torch.tensor(own, dtype=torch.long)
         lengths = torch.tensor([len(own) for own in ids])
         given = torch.tensor([row is not None for row in rows])
         return {"ids": padded, "lengths": lengths, "given": given}
+
+    def _require_tokenizer(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise LoadError("This text encoder has no vocabulary yet. Fit or load it first.")
+        return self.tokenizer
 
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
         device = self.null.device
@@ -126,19 +149,30 @@ class TextEncoder(Encoder):
         return value if self.tokenizer is None else self.tokenizer.normalized(value)
 
     def options(self) -> tuple[Option, ...]:
-        return (
-            Option(
-                "unknown_words",
-                "error",
-                "What to do about words never seen in training.",
-                choices=("error", "allow"),
-            ),
+        said = "What to do about words never seen in training."
+        unknown = Option("unknown_words", "error", said, choices=("error", "allow"))
+        said = "Whether a text of several sentences is answered one by one."
+        split = Option("split", "sentences", said, choices=("sentences", "never"))
+        return (*(unknown,) * self.notes_words, *(split,) * (self.languages is not None))
+
+    def parted(self, value: Any, **options: Any) -> Parted | None:
+        if self.languages is None or options["split"] == "never" or value is None:
+            return None
+        _check_text(value)
+        tokenizer = self._require_tokenizer()
+
+        def fits(piece: str) -> bool:
+            return len(tokenizer.encode([piece])[0]) <= self.max_tokens
+
+        source, answer = self.languages
+        return by_sentence(
+            value, lambda piece: piece, fits=fits, language=source, answer_language=answer
         )
 
     def check(self, values: Sequence[Any], **options: Any) -> None:
         for value in values:
             _check_text(value)
-            if value is None or options["unknown_words"] == "allow":
+            if value is None or options.get("unknown_words", "allow") == "allow":
                 continue
             for word in words_of(value):
                 if word not in self.words:
@@ -151,19 +185,19 @@ class TextEncoder(Encoder):
     def assets(self) -> dict[str, bytes]:
         if self.tokenizer is None:
             return {}
-        return {_TOKENIZER: self.tokenizer.proto, _WORDS: "\n".join(sorted(self.words)).encode()}
+        words = {_WORDS: "\n".join(sorted(self.words)).encode()} if self.notes_words else {}
+        return {_TOKENIZER: self.tokenizer.proto, **words}
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
-        tokenizer, words = (
-            take_asset(assets, name, by="The text encoder") for name in (_TOKENIZER, _WORDS)
-        )
-        self.tokenizer = Tokenizer(tokenizer)
+        self.tokenizer = Tokenizer(take_asset(assets, _TOKENIZER, by="The text encoder"))
         if self.tokenizer.vocabulary > self.vocabulary:
             raise LoadError(
                 f"{_TOKENIZER} has {self.tokenizer.vocabulary} subwords, the weights have "
                 f"{self.vocabulary}. They do not belong together."
             )
-        self.words = frozenset(words.decode().split("\n"))
+        if self.notes_words:
+            words = take_asset(assets, _WORDS, by="The text encoder")
+            self.words = frozenset(words.decode().split("\n"))
 
     def extend_by(self, assets: Mapping[str, bytes]) -> None:
         if not assets:
