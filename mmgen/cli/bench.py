@@ -21,7 +21,7 @@ from mmgen.evaluation.results import (
 )
 from mmgen.evaluation.task import KINDS, FoundTask, find_tasks
 
-__all__ = ["bench"]
+__all__ = ["bench", "rows_in"]
 
 RECORDED = Path("benchmarks/results")
 OUTPUT = Path("runs/bench")
@@ -143,11 +143,11 @@ def _recorded() -> dict[tuple[str, str, str], Row]:
     """Rows of the records of the repository, by task, pipeline and label; none of older ones."""
     if not RECORDED.is_dir():
         return {}
-    rows, _ = _rows(RECORDED)
+    rows, _ = rows_in(RECORDED)
     return {(r.task, r.subject, r.label): r for r in rows}
 
 
-def _rows(folder: Path) -> tuple[list[Row], list[str]]:
+def rows_in(folder: Path) -> tuple[list[Row], list[str]]:
     """Rows of a folder of records, and why others are left out."""
     tasks = {f"{t.kind}/{t.name}": t for kind in KINDS for t in find_tasks(kind).values()}
     rows, left = [], []
@@ -213,7 +213,7 @@ def _list(as_json: bool) -> None:
 
 
 def _table(folder: Path, document: Path | None, as_json: bool) -> None:
-    rows, left = _rows(folder)
+    rows, left = rows_in(folder)
     if as_json:
         write_json([_as_dict(row, {}) | {"task": row.task, "of": row.subject} for row in rows])
     elif document is None:
@@ -228,7 +228,7 @@ def _table(folder: Path, document: Path | None, as_json: bool) -> None:
 def _report(folder: Path, page: Path | None) -> None:
     from mmgen.evaluation.report import write_report
 
-    rows, left = _rows(folder)
+    rows, left = rows_in(folder)
     page = page or folder / "report.html"
     typer.echo(write_report(page, rows, left, read_records(folder)))
     for line in left:

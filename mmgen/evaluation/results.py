@@ -113,7 +113,8 @@ def rows_of(task: FoundTask, path: Path, record: Mapping[str, Any]) -> list[Row]
             lambda match: in_words(value_at(record["scores"], match[1]), short=True),
             reference,
         )
-        row = Row(task.name, subject, label, in_words(value), better, beside, bounds_of(value))
+        name = f"speed {task.name}" if task.kind == "speed" else task.name
+        row = Row(name, subject, label, in_words(value), better, beside, bounds_of(value))
         found.append(row)
     return found
 
