@@ -104,7 +104,7 @@ def _run(
         raise Stopped(
             f"Stopped. What was measured is in {output}; the same command goes on from there."
         ) from None
-    recorded = _recorded()
+    recorded = {} if asked["quick"] else _recorded()
     results = []
     for name, path in found.items():
         record = read_records(path.parent)[path]
@@ -186,7 +186,7 @@ def _print(result: Mapping[str, Any]) -> None:
     for one in result["results"]:
         if one["quick"]:
             note = one["note"] or "few samples"
-            typer.echo(f"{one['task']} was quick ({note}): its scores do not compare with records.")
+            typer.echo(f"{one['task']} was quick ({note}): its scores compare with nothing.")
         typer.echo(one["record"])
     for name, why in result["failed"].items():
         write_error(f"{name} was not measured: {why}")
