@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -28,6 +29,7 @@ def test_scores_are_those_of_the_reference_library() -> None:
 def test_the_same_text_scores_a_hundred() -> None:
     pytest.importorskip("sacrebleu")
     found = translation_scores(MEANT, MEANT)
+    assert json.loads(json.dumps(found)) == found
     assert found["bleu"]["score"] == found["chrf"]["score"] == 100
 
 

@@ -52,9 +52,9 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> 
         # Named, since it is one value alone without resampling and another class with it.
         score = metric.corpus_score(list(hypotheses), None, n_bootstrap=_RESAMPLINGS)
         found[name] = {
-            "score": round(score.score, 2),
-            "low": round(score._mean - score._ci, 2),
-            "high": round(score._mean + score._ci, 2),
+            "score": round(float(score.score), 2),
+            "low": round(float(score._mean - score._ci), 2),
+            "high": round(float(score._mean + score._ci), 2),
             "count": len(hypotheses),
             "signature": str(metric.get_signature()),
         }
