@@ -1,0 +1,118 @@
+"""A small language model: what is said next, after what was said before or after nothing.
+
+Data: the sets `text` (tinyshakespeare.txt.gz) and `code` (mbpp_prompt_train_val.jsonl.gz) below the
+folder that MMGEN_DATA names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import pairwise
+
+from mmgen.core.card import Card
+from mmgen.families.autoregressive import Autoregressive
+from mmgen.guidance.tokens import TokenGuidance
+from mmgen.modalities.text import SubwordText, TextEncoder
+from mmgen.nn.tokens import TokenTransformer
+from mmgen.pipeline import Pipeline
+from mmgen.training.data import data_file
+from mmgen.training.pairs import ListedPairs, Pairs
+
+__all__ = ["CARD", "DEBUG", "PREVIEW", "TRAINING", "build", "debug", "pairs"]
+
+CARD = Card(
+    x="text",
+    y="text",
+    family="autoregressive",
+    summary="A small language model: speeches of Shakespeare and short programs; a base to tune.",
+    data="Tiny Shakespeare (public domain) and 474 tasks of MBPP (CC BY 4.0, Google).",
+    licence="Apache-2.0",
+    parameters=3_236_289,
+    trained="Not yet: no weights are shipped. `mmgen train text-to-text:passages` makes them.",
+    scores={},
+    limits="Writes like its two sources and knows nothing else. A base for fine-tuning.",
+)
+
+TRAINING = {
+    "steps": 800,
+    "batch_size": 64,
+    "optimizer": "muon",
+    "learning_rate": 2e-3,
+    "warmup": 100,
+    "by_length": 50,
+    "statistics_from": 2**14,
+    "sample_every": 400,
+}
+
+DEBUG = {"dim": 32, "encoder_depth": 1, "depth": 1, "num_heads": 2, "vocabulary": 512}
+
+PREVIEW = [None, "What say you?", "Write a function to add two numbers."]
+
+_MOST_CHARACTERS = 240
+# Of twenty speeches the last is held out.
+_HELD_OUT = 20
+
+
+def pairs(split: str = "train") -> Pairs:
+    """Pairs (what was said or asked, what follows): "train" or "val"."""
+    if split not in ("train", "val"):
+        raise ValueError(f"Expected the split 'train' or 'val', got {split!r}.")
+    speeches = _read("text/tinyshakespeare.txt.gz").split("\n\n")
+    rows = [json.loads(line) for line in _read("code/mbpp_prompt_train_val.jsonl.gz").splitlines()]
+    found = [*pairwise(_short(s) for s in speeches)]
+    found += [(_short(row["text"]), _short(row["code"].replace("\r", ""))) for row in rows]
+    told = [(before, after) for before, after in found if before and after]
+    held = [i % _HELD_OUT == _HELD_OUT - 1 for i in range(len(told))]
+    return ListedPairs(p for p, out in zip(told, held, strict=True) if out == (split == "val"))
+
+
+def _read(name: str) -> str:
+    return gzip.decompress(data_file(name).read_bytes()).decode()
+
+
+def _short(text: str) -> str:
+    """The beginning of a text, in whole lines where it has some."""
+    text = text.strip()
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    return text[:_MOST_CHARACTERS].rpartition("\n")[0] or text[:_MOST_CHARACTERS]
+
+
+def build(
+    *,
+    dim: int = 160,
+    encoder_depth: int = 2,
+    depth: int = 4,
+    num_heads: int = 4,
+    vocabulary: int = 2048,
+) -> Pipeline:
+    """The pipeline with fresh weights."""
+    encoder = TextEncoder(
+        vocabulary=vocabulary,
+        dim=dim,
+        depth=encoder_depth,
+        num_heads=num_heads,
+        max_tokens=256,
+        words=False,
+    )
+    codec = SubwordText(vocabulary, max_length=256)
+    network = TokenTransformer(
+        vocabulary + 1,
+        dim=dim,
+        depth=depth,
+        num_heads=num_heads,
+        condition=encoder.spec,
+        causal=True,
+    )
+    model = TokenGuidance(Autoregressive(network, spec=codec.spec))
+    # Half of what it learns is P(text) alone.
+    return Pipeline(encoder=encoder, model=model, codec=codec, condition_dropout=0.5)
+
+
+def debug() -> Pipeline:
+    """A tiny one with random weights."""
+    pipe = build(**DEBUG)
+    pipe.encoder.fit(["What say you?", "Write a function to add two numbers."])
+    pipe.codec.fit(["Nothing, my lord.", "def add(a, b):\n    return a + b"])
+    return pipe
