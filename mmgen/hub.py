@@ -1,7 +1,8 @@
 """Names to recipes, cards and files: the only registry.
 
 A recipe is a file pipelines/<y>_to_<x>/<name>.py. `<y>-to-<x>:<name>` names it; `<y>-to-<x>` names
-the default of its folder, which the folder's DEFAULT file holds. Cards are read as literals,
+the default of its folder, which the folder's DEFAULT file holds; a recipe's DOORS are other names
+of it, each with choices of its own. Cards are read as literals,
 without running the recipe, so that listing them loads no library; for the same reason torch is
 imported where tensors are read or written.
 """
@@ -15,7 +16,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -63,20 +64,39 @@ class Recipe:
         name: `<y>-to-<x>:<recipe>`.
         path: Its Python file.
         default: Whether `<y>-to-<x>` alone means this one.
+        choices: What to pass to its build(), where it was asked for by another name.
     """
 
     name: str
     path: Path
     default: bool
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def card(self) -> Card:
         """Its card, read without running it."""
+        call = self._literal("CARD")
+        if call is None:
+            raise LoadError(f"The recipe {self.name} has no CARD.")
+        return Card(**{k.arg: ast.literal_eval(k.value) for k in call.keywords})
+
+    @property
+    def doors(self) -> dict[str, dict[str, Any]]:
+        """Other names it goes by, each with what it passes to build(). Read without running it."""
+        found = self._literal("DOORS")
+        return {} if found is None else ast.literal_eval(found)
+
+    @property
+    def y(self) -> str | None:
+        """What the name that was asked for generates from; None if nothing need be given."""
+        return self.choices.get("main", self.card.y)
+
+    def _literal(self, name: str) -> Any:
+        """What the recipe assigns to a name, not evaluated; None if it does not."""
         for node in ast.parse(self.path.read_text("utf-8")).body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CARD":
-                call = node.value
-                return Card(**{k.arg: ast.literal_eval(k.value) for k in call.keywords})
-        raise LoadError(f"The recipe {self.name} has no CARD.")
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+                return node.value
+        return None
 
     @property
     def weights(self) -> Path:
@@ -119,7 +139,12 @@ def find_recipe(name: str) -> Recipe:
         return known[name]
     if name in by_task:
         return by_task[name]
-    raise UnknownNameError(f"No pipeline {name!r}. {close_names(name, [*known, *by_task])}")
+    doors = {door: (r, own) for r in known.values() for door, own in r.doors.items()}
+    if name in doors:
+        recipe, choices = doors[name]
+        return replace(recipe, choices=choices)
+    names = [*known, *by_task, *doors]
+    raise UnknownNameError(f"No pipeline {name!r}. {close_names(name, names)}")
 
 
 @dataclass(frozen=True)
@@ -297,7 +322,7 @@ def read_shipped(recipe: Recipe) -> Saved:
             part, _, asset = suffix.removeprefix(".").partition(".")
             assets[part][asset] = path.read_bytes()
         _check_sum(path, checksum)
-    return Saved(recipe.name, {}, recipe.card, tensors, assets)
+    return Saved(recipe.name, dict(recipe.choices), recipe.card, tensors, assets)
 
 
 def fill_parts(parts: Mapping[str, nn.Module], saved: Saved) -> None:

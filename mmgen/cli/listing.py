@@ -49,12 +49,14 @@ def list_pipelines(
     from rich.console import Console
     from rich.text import Text
 
-    table = _table("pipeline", "P(X | Y)", "family", "size", "weights")
+    table = _table("pipeline", "family", "size", "weights")
+    table.columns[0].min_width = max(len(recipe.name) for recipe in recipes)
     for recipe in recipes:
         card = recipe.card
         table.add_row(
-            Text.assemble((recipe.name, "bold"), "\n", (card.summary, "dim"), "\n"),
-            f"P({card.x} | {card.y})",
+            Text.assemble(
+                *((recipe.name, "bold"), f"\nP({card.x} | {card.y})\n", (card.summary, "dim"), "\n")
+            ),
             card.family,
             _millions(card.parameters),
             "shipped" if recipe.weights.is_file() else "train",
@@ -64,6 +66,8 @@ def list_pipelines(
     for recipe in recipes:
         if recipe.default:
             console.print(f"{recipe.name.split(':')[0]} alone means {recipe.name}.", soft_wrap=True)
+        if recipe.doors:
+            console.print(f"{', '.join(recipe.doors)}: {recipe.name}, too.", soft_wrap=True)
     console.print("mmgen show NAME tells more.")
 
 

@@ -64,7 +64,7 @@ def find_named(name: str, *, base: str | None = None, **where: Any) -> Named:
     if not folder.is_dir():
         recipe = hub.find_recipe(name)
         card = recipe.card
-        return Named(recipe.name, {}, card.x, card.y, card.as_dict(), {})
+        return Named(recipe.name, dict(recipe.choices), card.x, recipe.y, card.as_dict(), {})
     if not (folder / _MANIFEST).is_file():
         hub.read_folder(folder)  # Raises, and says what to name instead.
     manifest = read_object(folder / _MANIFEST)

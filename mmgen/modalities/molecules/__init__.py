@@ -17,7 +17,7 @@ from mmgen.modalities.molecules.files import (
 )
 from mmgen.modalities.molecules.notation import SELFIES, SMILES
 from mmgen.modalities.molecules.properties import properties
-from mmgen.modalities.molecules.structure import canonical, is_valid, validity
+from mmgen.modalities.molecules.structure import canonical, is_valid, scaffold, validity
 
 __all__ = [
     "COLUMNS",
@@ -38,6 +38,7 @@ __all__ = [
     "properties",
     "save",
     "save_many",
+    "scaffold",
     "validity",
 ]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from mmgen.core.errors import LoadError
 from mmgen.core.fitted import take_asset
 from mmgen.core.spec import Spec
+from mmgen.modalities.molecules.merging import learn_merges, merge
 from mmgen.modalities.molecules.notation import SMILES, Notation
 from mmgen.modalities.molecules.structure import canonical
 from mmgen.modalities.molecules.vocabulary import Vocabulary
@@ -32,13 +33,20 @@ class MoleculeTokens(TokenRows):
         capacity: Most symbols that `fit` may find, those of the notation's basis among them; the
             specification's vocabulary, however many there are.
         max_length: Longest molecule, in symbols. A longer one is an error, never cut.
+        merges: Most symbols that `fit` may add by merging frequent neighbours, within the capacity.
+            Rows are then shorter, and a molecule costs fewer steps.
 
     Raises:
-        ValueError: If the capacity cannot hold the basis, or max_length is below 1.
+        ValueError: If the capacity cannot hold the basis, max_length is below 1, or merges below 0.
     """
 
     def __init__(
-        self, notation: Notation = SMILES, *, capacity: int = 64, max_length: int = 128
+        self,
+        notation: Notation = SMILES,
+        *,
+        capacity: int = 64,
+        max_length: int = 128,
+        merges: int = 0,
     ) -> None:
         super().__init__()
         if capacity < len(notation.basis) or max_length < 1:
@@ -46,7 +54,10 @@ class MoleculeTokens(TokenRows):
                 f"Expected a capacity of at least {len(notation.basis)}, the basis of "
                 f"{notation.name}, and a max_length of at least 1; got {capacity} and {max_length}."
             )
+        if merges < 0:
+            raise ValueError(f"merges is at least 0, got {merges}.")
         self.notation, self.capacity, self.max_length = notation, capacity, max_length
+        self.merges = merges
         self.vocabulary: Vocabulary | None = None
 
     @classmethod
@@ -74,7 +85,10 @@ class MoleculeTokens(TokenRows):
             TypeError, ValueError: If one is no molecule, or there are more symbols than `capacity`.
         """
         rows = [self._symbols(value) for value in values]
-        self.vocabulary = Vocabulary.learn(rows, basis=self.notation.basis, capacity=self.capacity)
+        single = Vocabulary.learn(rows, basis=self.notation.basis, capacity=self.capacity)
+        room = min(self.merges, self.capacity - len(single.symbols))
+        merged = learn_merges(rows, room) if room else []
+        self.vocabulary = Vocabulary([*single.symbols, *merged])
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         vocabulary = self._require_vocabulary()
@@ -101,6 +115,8 @@ class MoleculeTokens(TokenRows):
 
     def _checked(self, value: Any) -> list[str]:
         symbols = self._symbols(value)
+        if self.merges:
+            symbols = merge(symbols, self._require_vocabulary().ranks)
         if len(symbols) > self.max_length:
             raise ValueError(
                 f"Expected a molecule of at most {self.max_length} symbols of {self.notation.name}"

@@ -12,6 +12,7 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError
 from mmgen.core.fitted import take_asset
 from mmgen.core.spec import ConditionSpec
+from mmgen.modalities.molecules.merging import learn_merges, merge
 from mmgen.modalities.molecules.smiles import BASIS, split_smiles
 from mmgen.modalities.molecules.structure import canonical
 from mmgen.modalities.molecules.vocabulary import Vocabulary
@@ -31,6 +32,7 @@ class MoleculeEncoder(Encoder):
         depth: Number of transformer blocks.
         num_heads: Number of attention heads.
         max_tokens: Longest molecule, in symbols. A longer one is an error, never cut.
+        merges: Most symbols that `fit` may add by merging frequent neighbours, within the capacity.
 
     Raises:
         ValueError: If the capacity cannot hold the symbols that all SMILES share.
@@ -46,11 +48,12 @@ class MoleculeEncoder(Encoder):
         depth: int = 2,
         num_heads: int = 4,
         max_tokens: int = 128,
+        merges: int = 0,
     ) -> None:
         super().__init__()
         if capacity < len(BASIS):
             raise ValueError(f"A capacity is at least {len(BASIS)}, got {capacity}.")
-        self.capacity, self.max_tokens = capacity, max_tokens
+        self.capacity, self.max_tokens, self.merges = capacity, max_tokens, merges
         self.sequence = TextEncoder(
             vocabulary=capacity, dim=dim, depth=depth, num_heads=num_heads, max_tokens=max_tokens
         )
@@ -74,7 +77,10 @@ class MoleculeEncoder(Encoder):
 
     def fit(self, values: Sequence[Any]) -> None:
         rows = [split_smiles(canonical(v)) for v in values if v is not None]
-        self.vocabulary = Vocabulary.learn(rows, basis=BASIS, capacity=self.capacity)
+        single = Vocabulary.learn(rows, basis=BASIS, capacity=self.capacity)
+        room = min(self.merges, self.capacity - len(single.symbols))
+        merged = learn_merges(rows, room) if room else []
+        self.vocabulary = Vocabulary([*single.symbols, *merged])
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         if self.vocabulary is None:
@@ -93,6 +99,8 @@ class MoleculeEncoder(Encoder):
 
     def _ids(self, value: Any) -> list[int]:
         symbols = split_smiles(canonical(value))
+        if self.merges:
+            symbols = merge(symbols, self.vocabulary.ranks)
         if len(symbols) > self.max_tokens:
             raise ValueError(
                 f"Expected a molecule of at most {self.max_tokens} symbols of SMILES, got "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mmgen.core.errors import LoadError, close_names
 
@@ -43,6 +43,11 @@ class Vocabulary:
                 "or leave out molecules with rare atoms."
             )
         return cls([*basis, *found])
+
+    @property
+    def ranks(self) -> Mapping[str, int]:
+        """Ids by symbol, merged ones in the order in which they were learnt."""
+        return self._ids
 
     def ids(self, symbols: Sequence[str]) -> list[int]:
         """Ids of symbols.
