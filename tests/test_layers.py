@@ -32,6 +32,7 @@ ROWS = {
     "parted": 4,
     "ranked": 4,
     "pipeline": 4,
+    "policies": 4,
     "push": 4,
     "source": 4,
     "inference": 5,

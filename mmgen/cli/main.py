@@ -19,6 +19,7 @@ from mmgen.cli.listing import list_pipelines, show
 from mmgen.cli.outliers import outliers
 from mmgen.cli.pairs import pairs
 from mmgen.cli.push import push
+from mmgen.cli.rollout import rollout
 from mmgen.cli.train import train
 from mmgen.version import __version__
 
@@ -36,6 +37,7 @@ app.command("generate")(generate)
 app.command("classify")(classify)
 app.command("outliers")(outliers)
 app.command("bench")(bench)
+app.command("rollout")(rollout)
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.add_typer(pairs, name="pairs")

@@ -20,7 +20,8 @@ MOST_BYTES = 10 * 10**6
 def test_card_and_folder_agree(name: str) -> None:
     card = RECIPES[name].card
     assert name == f"{card.y}-to-{card.x}:{RECIPES[name].path.stem}"
-    assert {card.x, card.y} <= set(modality_names())
+    # An observation is a condition of actions, and no modality that is generated.
+    assert {card.x, card.y} <= {*modality_names(), "observation"}
     assert all(isinstance(v, str) and v for v in card.scores.values())
     for field in ("family", "summary", "data", "licence"):
         assert getattr(card, field)

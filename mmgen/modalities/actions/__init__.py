@@ -3,6 +3,8 @@
 from mmgen.modalities.actions.chunks import ActionChunks
 from mmgen.modalities.actions.encoder import ObservationEncoder
 from mmgen.modalities.actions.files import PREVIEW_SUFFIX, SUFFIXES, load, save, save_many
+from mmgen.modalities.actions.rollouts import read_rollouts, returns_of
+from mmgen.modalities.actions.tokens import ActionTokens
 from mmgen.modalities.actions.windows import Episode, Windows, window
 
 __all__ = [
@@ -11,12 +13,15 @@ __all__ = [
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "ActionChunks",
+    "ActionTokens",
     "Episode",
     "ObservationEncoder",
     "Windows",
     "codec",
     "encoder",
     "load",
+    "read_rollouts",
+    "returns_of",
     "save",
     "save_many",
     "window",

@@ -1,0 +1,103 @@
+"""Policies P(actions | observation): from what was seen over a few steps to a chunk of actions.
+
+Sources: Diffusion Policy (Chi et al., 2023), Sec. 3, arXiv:2303.04137, here with a transformer and
+straight paths; RT-1 (Brohan et al., 2022), Sec. 5.2, arXiv:2212.06817, for actions as tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mmgen.families.autoregressive import Autoregressive
+from mmgen.families.diffusion import Diffusion
+from mmgen.guidance.classifier_free import ClassifierFreeGuidance
+from mmgen.guidance.tokens import TokenGuidance
+from mmgen.modalities.actions import ActionChunks, ActionTokens, ObservationEncoder
+from mmgen.nn.grid import GridTransformer
+from mmgen.nn.tokens import TokenTransformer
+from mmgen.pipeline import Pipeline
+
+__all__ = ["autoregressive_policy", "diffusion_policy"]
+
+Bound = float | Sequence[float] | None
+
+
+def diffusion_policy(
+    observations: Mapping[str, Sequence[int]],
+    *,
+    horizon: int,
+    num_actions: int,
+    bounds: tuple[Bound, Bound] = (None, None),
+    dim: int = 128,
+    depth: int = 3,
+    num_inference_steps: int = 10,
+) -> Pipeline:
+    """Flow matching on chunks of actions, with fresh weights.
+
+    Args:
+        observations: Shapes by name, as `ObservationEncoder` takes them, history first.
+        horizon: Steps of a chunk.
+        num_actions: Numbers of an action.
+        bounds: Least and greatest action that the environment allows; decoded ones are clipped.
+        dim: Width, a multiple of 32, which is that of an attention head.
+        depth: Number of transformer blocks.
+        num_inference_steps: Steps from noise to actions.
+    """
+    encoder = ObservationEncoder(observations, dim=dim, num_heads=dim // 32)
+    low, high = bounds
+    clip = low is not None or high is not None
+    codec = ActionChunks(horizon, num_actions, low=low, high=high, clip=clip)
+    network = GridTransformer(
+        codec.spec.shape, dim=dim, depth=depth, num_heads=dim // 32, condition=encoder.spec
+    )
+    model = Diffusion(
+        network, spec=codec.spec, target="data", num_inference_steps=num_inference_steps
+    )
+    # An observation is all that a policy goes by: it is seldom withheld.
+    return Pipeline(
+        encoder=encoder,
+        model=ClassifierFreeGuidance(model, guidance_scale=1.0),
+        codec=codec,
+        condition_dropout=0.02,
+    )
+
+
+def autoregressive_policy(
+    observations: Mapping[str, Sequence[int]],
+    *,
+    horizon: int,
+    num_actions: int,
+    bounds: tuple[Bound, Bound] = (None, None),
+    num_bins: int = 256,
+    dim: int = 128,
+    depth: int = 3,
+) -> Pipeline:
+    """One number of one action after another, each as one of `num_bins` tokens.
+
+    Args:
+        observations: Shapes by name, as `ObservationEncoder` takes them, history first.
+        horizon: Steps of a chunk.
+        num_actions: Numbers of an action.
+        bounds: Least and greatest action that the environment allows.
+        num_bins: Tokens.
+        dim: Width, a multiple of 32, which is that of an attention head.
+        depth: Number of transformer blocks.
+    """
+    encoder = ObservationEncoder(observations, dim=dim, num_heads=dim // 32)
+    low, high = bounds
+    codec = ActionTokens(horizon, num_actions, low=low, high=high, num_bins=num_bins)
+    network = TokenTransformer(
+        num_bins + 1,
+        num_outputs=num_bins,
+        dim=dim,
+        depth=depth,
+        num_heads=dim // 32,
+        condition=encoder.spec,
+        causal=True,
+    )
+    return Pipeline(
+        encoder=encoder,
+        model=TokenGuidance(Autoregressive(network, spec=codec.spec), guidance_scale=1.0),
+        codec=codec,
+        condition_dropout=0.02,
+    )
