@@ -37,6 +37,21 @@ CARD = Card(
     ),
     licence="MIT",
     parameters=534_435,
+    trained=(
+        "By this recipe on one CPU core: 3,000 steps of 64 pairs in about 3 minutes, by "
+        "OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train observation-to-actions:hopper."
+    ),
+    scores={
+        "return as a share of the expert's": (
+            "99.7 % (50 episodes, 95 % bootstrap interval 99.0 to 100.1; mean 3,707, expert 3,718 "
+            "in its two episodes, random actions 0.4 %); benchmarks.tasks.locomotion"
+        ),
+        "episodes that last 1,000 steps": "98.0 % (49 of 50, 89.5 to 99.6)",
+    },
+    limits=(
+        "Has seen two episodes, and not how to get up or to start otherwise. Where four actions of "
+        "a chunk are carried out before the next is drawn, it falls now and then."
+    ),
 )
 
 ROLLOUT = {"environment": "Hopper-v4", "num_action_steps": 2}
