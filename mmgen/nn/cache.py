@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-__all__ = ["KeyValueCache", "Memory"]
+__all__ = ["KeyValueCache", "Memory", "TokenCache"]
 
 _LEAST_ROOM = 16
 
@@ -61,6 +62,27 @@ class KeyValueCache:
         """Keep the rows of the batch that `index` (M,) names, in its order; one may come twice."""
         for memory in (*self.own, *self.cross):
             memory.select(index)
+
+
+class TokenCache:
+    """The ids that were read, for networks that look back at them."""
+
+    def __init__(self) -> None:
+        self.ids: Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """Number of tokens seen."""
+        return 0 if self.ids is None else self.ids.shape[1]
+
+    def append(self, ids_BL: Tensor) -> None:
+        """Add further ids."""
+        self.ids = ids_BL if self.ids is None else torch.cat((self.ids, ids_BL), dim=1)
+
+    def select(self, index: Tensor) -> None:
+        """Keep the rows of the batch that `index` (M,) names, in its order; one may come twice."""
+        if self.ids is not None:
+            self.ids = self.ids[index.to(self.ids.device)]
 
 
 def _moved(old: Tensor | None, like: Tensor, length: int, room: int) -> Tensor:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
+from mmgen.nn.cache import TokenCache
 
 __all__ = ["CausalGridNetwork"]
 
@@ -107,11 +108,11 @@ class CausalGridNetwork(nn.Module):
         h_BLD = rearrange(before_BDRW, "b d r w -> b (r w) d")[:, :length]
         return self.out(self.norm(h_BLD))
 
-    def cache(self) -> GridCache:
+    def cache(self) -> TokenCache:
         """An empty cache, for `extend`."""
-        return GridCache()
+        return TokenCache()
 
-    def extend(self, ids_BL: Tensor, c: Condition, cache: GridCache) -> Tensor:
+    def extend(self, ids_BL: Tensor, c: Condition, cache: TokenCache) -> Tensor:
         """Logits (B, L, V) of the ids (B, L) that follow those the cache has seen.
 
         What lies far above is out of sight, so only as many rows are read again as can be seen.
@@ -176,27 +177,6 @@ class CausalGridBlock(nn.Module):
         above = above_BDRW + self.above_out(F.glu(seen + shifts[0], dim=1))
         seen = self.before(F.pad(_normed(before_BDRW), (3 * d, 0))) + self.across(_normed(above))
         return above, before_BDRW + self.before_out(F.glu(seen + shifts[1], dim=1))
-
-
-class GridCache:
-    """The ids that were read."""
-
-    def __init__(self) -> None:
-        self.ids: Tensor | None = None
-
-    @property
-    def length(self) -> int:
-        """Number of tokens seen."""
-        return 0 if self.ids is None else self.ids.shape[1]
-
-    def append(self, ids_BL: Tensor) -> None:
-        """Add further ids."""
-        self.ids = ids_BL if self.ids is None else torch.cat((self.ids, ids_BL), dim=1)
-
-    def select(self, index: Tensor) -> None:
-        """Keep the rows of the batch that `index` (M,) names, in its order; one may come twice."""
-        if self.ids is not None:
-            self.ids = self.ids[index.to(self.ids.device)]
 
 
 def _normed(x_BDRW: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
-from mmgen.nn.cache import KeyValueCache
+from mmgen.nn.cache import KeyValueCache, TokenCache
 from mmgen.nn.tokens import TokenBackbone
 from mmgen.nn.transformer import Transformer, grid_positions
 
@@ -172,7 +172,7 @@ class GroupedTokenTransformer(TokenBackbone):
         return self.out(self.norm(x_BLD))
 
 
-class GroupCache:
+class GroupCache(TokenCache):
     """The ids that were read, what the large transformer keeps, and its current step.
 
     Args:
@@ -180,22 +180,12 @@ class GroupCache:
     """
 
     def __init__(self, depth: int) -> None:
+        super().__init__()
         self.groups = KeyValueCache(depth)
-        self.ids: Tensor | None = None
         self.current: Tensor | None = None
 
-    @property
-    def length(self) -> int:
-        """Number of tokens seen."""
-        return 0 if self.ids is None else self.ids.shape[1]
-
-    def append(self, ids_BL: Tensor) -> None:
-        """Add further ids."""
-        self.ids = ids_BL if self.ids is None else torch.cat((self.ids, ids_BL), dim=1)
-
     def select(self, index: Tensor) -> None:
-        """Keep the rows of the batch that `index` (M,) names, in its order; one may come twice."""
+        super().select(index)
         self.groups.select(index)
-        if self.ids is not None:
-            index = index.to(self.ids.device)
-            self.ids, self.current = self.ids[index], self.current[index]
+        if self.current is not None:
+            self.current = self.current[index.to(self.current.device)]
