@@ -51,7 +51,7 @@ def training_parser(task: str, *, description: str | None) -> argparse.ArgumentP
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--size", default="small", help="of the model: debug or small")
+    parser.add_argument("--size", default="small", help="of the model, such as debug or small")
     parser.add_argument("--steps", type=int, default=1000, help="of training")
     parser.add_argument("--seed", type=int, default=0, help="of training and of what is drawn")
     parser.add_argument("--model", type=Path, default=Path("runs") / task)

@@ -15,14 +15,14 @@ __all__ = ["TRAINING", "grey_pixels"]
 
 TRAINING = {"batch_size": 32, "optimizer": "muon", "learning_rate": 2e-3, "warmup": 50}
 
-_SIZES = {"debug": (16, 16, 2), "small": (28, 48, 6)}
+_SIZES = {"debug": (16, 16, 2), "coarse": (16, 48, 6), "small": (28, 48, 6)}
 
 
 def grey_pixels(size: str, *, labels: Sequence[str] = ()) -> Pipeline:
     """P(image), or P(image | label) if there are labels, with fresh weights.
 
     Args:
-        size: "debug" for images of 16 x 16, "small" for those of 28 x 28.
+        size: "debug" and "coarse" for images of 16 x 16, "small" for those of 28 x 28.
         labels: Names of classes.
     """
     side, dim, depth = _SIZES[size]
