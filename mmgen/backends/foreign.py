@@ -32,6 +32,8 @@ class Place:
         writes: "smiles" or "selfies" if the texts that it writes are molecules, which no
             configuration tells; what its card says if None.
         placement: Where its weights go.
+        weights: Whether they are read. Without them a checkpoint of transformers says what it
+            takes, and answers nothing.
     """
 
     revision: str | None = None
@@ -40,6 +42,7 @@ class Place:
     local_files_only: bool = False
     writes: str | None = None
     placement: Placement = Placement()
+    weights: bool = True
 
     @classmethod
     def of(cls, given: Mapping[str, Any], device: torch.device | str | None = None) -> Place:
@@ -48,7 +51,7 @@ class Place:
         Raises:
             TypeError: If a name is of neither.
         """
-        where = {field.name for field in fields(cls)} - {"placement"}
+        where = {field.name for field in fields(cls)} - {"placement", "weights"}
         how = {field.name for field in fields(Placement)} - {"device"}
         unknown = sorted(set(given) - where - how)
         if unknown:
@@ -61,8 +64,8 @@ class Place:
 
     def as_dict(self) -> dict[str, Any]:
         """As libraries take it."""
-        named = (f.name for f in fields(self) if f.name not in ("placement", "writes"))
-        return {name: getattr(self, name) for name in named}
+        own = ("placement", "weights", "writes")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import nn
 from mmgen.backends.completeness import check_indices, how_to_complete, kept_files
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_ctranslate2 import load as from_ctranslate2
+from mmgen.backends.from_diffusers.calls import options_of as of_diffusers
 from mmgen.backends.from_diffusers.loading import load as from_diffusers
 from mmgen.backends.from_transformers.loading import load as from_transformers
 from mmgen.backends.from_transformers.tokenized_molecules import TokenizedMolecules
@@ -23,8 +24,9 @@ from mmgen.backends.recognition.reach import out_of_reach
 from mmgen.backends.recognition.verbs import ARCHITECTURES, LOADED, verbs_of
 from mmgen.backends.written import notation_of
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
+from mmgen.core.options import Option
 
-__all__ = ["load"]
+__all__ = ["load", "options_of"]
 
 _LOADERS = {"transformers": from_transformers, "diffusers": from_diffusers}
 
@@ -71,6 +73,28 @@ def load(
     return replace(loaded, codec=codec, found=found, writes=writes)
 
 
+def options_of(found: Recognised, place: Place) -> tuple[Option, ...]:
+    """What a checkpoint takes, as `Pipeline.options` says once it is loaded; no weights are read.
+
+    Of a pipeline of diffusers its class tells, of a model of transformers also its tokenizer and
+    configurations, which are fetched from the Hub if they are not in the cache.
+
+    Args:
+        found: What was recognised.
+        place: Where it is.
+
+    Raises:
+        LoadError: If it is not loaded, or lacks what tells.
+    """
+    if not verbs_of(found.library, found.task, found.architecture):
+        raise LoadError(_refusal(found))
+    if found.library == "diffusers":
+        return of_diffusers(found)
+    place = replace(_within_reach(place, found), weights=False)
+    loaded = _LOADERS[found.library](_in_cache(found, place), place, torch.float32)
+    return (*loaded.encoder.options(), *loaded.model.options(), *loaded.codec.options())
+
+
 def _run_by(
     found: Recognised, place: Place, dtype: torch.dtype, engine: str | None, compute_type: str
 ) -> Foreign:
@@ -104,19 +128,23 @@ def _refusal(found: Recognised) -> str:
 def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """The parts by the library's loader, which does not say that a download was interrupted."""
     check_indices(found, place)
-    there = found
-    if place.local_files_only:
-        # Some of what the libraries look for they ask the Hub for all the same.
-        folder = kept_files(found, place)
-        there = found if folder is None else replace(found, source=str(folder))
     try:
-        loaded = _LOADERS[found.library](there, place, dtype)
+        loaded = _LOADERS[found.library](_in_cache(found, place), place, dtype)
         return replace(loaded, found=found)
     except LoadError as error:
         advice = how_to_complete(found, place)
         if advice is None:
             raise
         raise LoadError(f"{error} {advice}") from None
+
+
+def _in_cache(found: Recognised, place: Place) -> Recognised:
+    """The same, as the folder in the cache that a Hub id means where the Hub is not asked.
+
+    Some of what the libraries look for they ask the Hub for all the same.
+    """
+    folder = kept_files(found, place) if place.local_files_only else None
+    return found if folder is None else replace(found, source=str(folder))
 
 
 def _within_reach(place: Place, found: Recognised) -> Place:

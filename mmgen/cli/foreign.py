@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mmgen.cli.console import write_json
+from mmgen.cli.console import spinner, write_json
+from mmgen.cli.tables import option_table, plain_option
+from mmgen.core.errors import MMGenError
 
 if TYPE_CHECKING:
     from mmgen.backends.recognition import Recognised
     from mmgen.backends.recognition.table import Group
+    from mmgen.core.options import Option
 
 __all__ = ["list_foreign", "show_foreign"]
 
@@ -20,7 +23,8 @@ _WEIGHTS = {
 
 
 def show_foreign(found: Recognised, *, as_json: bool) -> None:
-    """Show what a checkpoint is."""
+    """Show what a checkpoint is, and what it takes."""
+    options, why = _options(found)
     if as_json:
         write_json(
             {
@@ -33,6 +37,8 @@ def show_foreign(found: Recognised, *, as_json: bool) -> None:
                 "revision": found.revision,
                 "weights": found.weights,
                 "verbs": list(_verbs(found)),
+                "options": [plain_option(o) for o in options],
+                "options_unknown": why,
             }
         )
         return
@@ -49,6 +55,7 @@ def show_foreign(found: Recognised, *, as_json: bool) -> None:
         "revision": found.revision,
         "weights": _WEIGHTS.get(found.weights, found.weights),
         "verbs": ", ".join(_verbs(found)) or "none: such checkpoints are not loaded yet",
+        "options": why and f"not known: {why}",
     }
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -56,7 +63,25 @@ def show_foreign(found: Recognised, *, as_json: bool) -> None:
     for label, value in lines.items():
         if value:
             grid.add_row(Text(label, "bold"), Text(value))
-    Console().print(grid)
+    console = Console()
+    console.print(grid)
+    if options:
+        console.print()
+        console.print(option_table(options))
+
+
+def _options(found: Recognised) -> tuple[tuple[Option, ...], str | None]:
+    """What a checkpoint that can be loaded takes, or why that is not known."""
+    if not _verbs(found):
+        return (), None
+    with spinner("Asking what it takes"):
+        from mmgen.backends.foreign import Place
+        from mmgen.backends.loading import options_of
+
+        try:
+            return options_of(found, Place(revision=found.revision)), None
+        except MMGenError as error:
+            return (), str(error)
 
 
 def list_foreign(*, as_json: bool) -> None:

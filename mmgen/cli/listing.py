@@ -13,6 +13,7 @@ from mmgen.cli.console import spinner, write_json
 from mmgen.cli.foreign import list_foreign, show_foreign
 from mmgen.cli.naming import Named, find_foreign, find_named
 from mmgen.cli.parameters import AsJson
+from mmgen.cli.tables import headed_table, option_table, plain_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +50,7 @@ def list_pipelines(
     from rich.console import Console
     from rich.text import Text
 
-    table = _table("pipeline", "family", "size", "weights")
+    table = headed_table("pipeline", "family", "size", "weights")
     table.columns[0].min_width = max(len(recipe.name) for recipe in recipes)
     for recipe in recipes:
         card = recipe.card
@@ -99,7 +100,7 @@ def show(
         options = Pipeline.build(found.recipe, **found.choices).options()
     content = _content(name, found)
     if as_json:
-        write_json(content | {"options": [_option(o) for o in options]})
+        write_json(content | {"options": [plain_option(o) for o in options]})
     else:
         _print(content, options)
 
@@ -119,7 +120,7 @@ def _matrix(as_json: bool) -> None:
     from rich.console import Console
 
     letters = _letters({family for own in fitting.values() for family in own})
-    table = _table("Y", *fitting)
+    table = headed_table("Y", *fitting)
     table.padding = (0, 0, 0, 1)
     for condition in (*conditions, "several"):
         row = ("".join(sorted(letters[f] for f in own)) for own in fitting.values())
@@ -165,19 +166,6 @@ def _content(name: str, found: Named) -> dict[str, Any]:
     return content | {"weights": str(weights) if weights.is_file() else None}
 
 
-def _option(option: Option) -> dict[str, Any]:
-    kind = option.kind or type(option.default)
-    return {
-        "name": option.name,
-        "default": option.default,
-        "type": "any" if kind is object else kind.__name__,
-        "minimum": option.minimum,
-        "maximum": option.maximum,
-        "choices": list(option.choices),
-        "help": option.help,
-    }
-
-
 def _print(content: dict[str, Any], options: tuple[Option, ...]) -> None:
     from rich.console import Console
     from rich.text import Text
@@ -200,11 +188,8 @@ def _print(content: dict[str, Any], options: tuple[Option, ...]) -> None:
             facts.add_row(Text(label, "bold"), Text(str(value)))
     console = Console()
     console.print(facts)
-    table = _table("option", "default", "what it does")
-    for option in options:
-        table.add_row(option.name, str(option.default), Text(_help(option)))
     console.print()
-    console.print(table)
+    console.print(option_table(options))
 
 
 def _card_lines(card: dict[str, Any]) -> dict[str, Any]:
@@ -215,28 +200,6 @@ def _card_lines(card: dict[str, Any]) -> dict[str, Any]:
     named = ("summary", "data", "licence", "trained", "limits")
     lines |= {key: card.get(key) for key in named}
     return lines | {f"score {k}": v for k, v in card.get("scores", {}).items()}
-
-
-def _help(option: Option) -> str:
-    if option.choices:
-        return f"{option.help} One of: {', '.join(map(str, option.choices))}."
-    low, high = option.minimum, option.maximum
-    bounds = [f"at least {low:g}"] if low is not None else []
-    bounds += [f"at most {high:g}"] if high is not None else []
-    return f"{option.help} {', '.join(bounds).capitalize()}." if bounds else option.help
-
-
-def _table(*columns: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    *fixed, last = columns
-    for column in fixed:
-        # The first column of `list` holds the summary, too, and so may wrap.
-        table.add_column(column, no_wrap=column != "pipeline")
-    table.add_column(last)
-    return table
 
 
 def _grid() -> Table:

@@ -16,6 +16,9 @@ from backends.tiny_diffusers import BUILT
 from PIL import Image
 
 from mmgen import Pipeline
+from mmgen.backends.foreign import Place
+from mmgen.backends.loading import options_of
+from mmgen.backends.recognition import recognise
 from mmgen.core.errors import OptionError, SpecError
 from mmgen.core.rng import Generators
 
@@ -76,6 +79,8 @@ def test_a_sample_is_that_of_the_library(
     options = {"num_inference_steps": 2, **OPTIONS.get(name, {})}
     y, arguments = _condition(name, stroke)
     pipe = Pipeline.from_pretrained(folder)
+    # What it takes is known before anything of it is loaded.
+    assert options_of(recognise(folder), Place()) == pipe.options()
     given = pipe.given(y, **options)
     latent = given.conditional.sample(1, Generators.from_seed(3, num_samples=1, batch=1)).flatten()
     with torch.no_grad():

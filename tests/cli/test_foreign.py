@@ -41,7 +41,25 @@ def test_show_of_a_folder_of_others(command: Command, marian: Path) -> None:
         "revision": None,
         "weights": "pickle only",
         "verbs": ["sample", "stream", "best", "log_prob", "known", "classify"],
+        "options": [],
+        "options_unknown": found["options_unknown"],
     }
+    # There are no words in this folder, so how long a text may be is not known.
+    assert "org/opus" in found["options_unknown"] and "not known: " in flat
+
+
+def test_show_tells_the_options_of_a_pipeline_of_diffusers(
+    command: Command, tmp_path: Path
+) -> None:
+    content = {"_class_name": "WanPipeline", "scheduler": ["diffusers", "UniPCMultistepScheduler"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(content))
+    done = command("show", tmp_path)
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
+    for part in ("P(video | text)", "num_frames", "81", "guidance_scale", "5.0", "likelihood"):
+        assert part in done.out
+    found = {o["name"]: o for o in command("show", tmp_path, "--json").json["options"]}
+    assert found["num_frames"]["default"] == 81 and found["num_frames"]["type"] == "int"
+    assert found["scheduler"]["default"] == "UniPCMultistepScheduler"
 
 
 def test_show_of_what_is_no_checkpoint(command: Command, tmp_path: Path) -> None:

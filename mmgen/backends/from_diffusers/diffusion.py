@@ -22,10 +22,9 @@ from mmgen.core.rng import Generators
 from mmgen.core.spec import Spec
 from mmgen.families.diffusion import Diffusion
 from mmgen.families.diffusion.conditional import DiffusionConditional
+from mmgen.families.diffusion.model import likelihood_options
 
 __all__ = ["CalledDiffusion", "LibraryDiffusion"]
-
-_OWN = ("likelihood", "num_probes", "num_bound_draws")
 
 
 class LibraryDiffusion(LibraryPipeline):
@@ -65,8 +64,7 @@ class LibraryDiffusion(LibraryPipeline):
         return partial(self.family.network.unpacked, options=options)
 
     def options(self) -> tuple[Option, ...]:
-        own = tuple(o for o in self.family.options() if o.name in _OWN)
-        return (*super().options(), *own)
+        return (*super().options(), *likelihood_options())
 
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
@@ -90,11 +88,12 @@ class LibraryDiffusion(LibraryPipeline):
         return (path.noise_of(z_t, prediction, t) - eps).square().flatten(1).mean(1)
 
     def forward(self, c: Condition, **options: Any) -> Conditional:
-        asked = {name: options.pop(name) for name in _OWN if name in options}
+        own = {o.name for o in likelihood_options()}
+        asked = {name: options.pop(name) for name in own & options.keys()}
         called = super().forward(c, **options)
         asked["num_inference_steps"] = called.options["num_inference_steps"]
-        own = self.family(c, **asked)
-        shared = {field.name: getattr(own, field.name) for field in fields(own)}
+        given = self.family(c, **asked)
+        shared = {field.name: getattr(given, field.name) for field in fields(given)}
         # The family rounds z_t to the precision of its network; this one does so inside.
         network = self.family.network
         return CalledDiffusion(**{**shared, "denoise": network, "unguided": network}, called=called)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_diffusers.adapters import LibraryAdapters
+from mmgen.backends.from_diffusers.calls import Call
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
@@ -23,41 +23,18 @@ from mmgen.core.errors import LoadError
 
 __all__ = ["load"]
 
-# What the calls of pipelines name a part of Y, the likeliest first.
-_ARGUMENTS = {
-    "text": ("prompt",),
-    "image": ("image",),
-    "label": ("class_labels",),
-    "video": ("video",),
-}
-_MASKS = ("mask_image", "mask")
 _FPS = 8.0
 
 
 def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(X | Y) of a diffusers pipeline, by its own call."""
     loaded = _loaded(found, place, dtype)
-    takes = inspect.signature(loaded.__call__).parameters
-    arguments = {
-        part: name for part in found.y for name in _ARGUMENTS.get(part, ()) if name in takes
-    }
-    mask = next((name for name in _MASKS if name in takes), None)
-    painting = found.task == "inpainting" and mask is not None
-    if painting:
-        arguments = {k: v for k, v in arguments.items() if k != "image"}
-    required = [
-        part
-        for part, name in arguments.items()
-        if takes[name].default is inspect.Parameter.empty or part in ("image", "video")
-    ]
-    if found.task.startswith("text-to-"):
-        required = [part for part in required if part == "text"]
-    limit = takes.get("max_sequence_length")
+    call = Call.of(type(loaded), found)
     encoder = AsGiven(
-        tuple(arguments),
-        required=required,
+        tuple(call.arguments),
+        required=call.required,
         tokenizers=[v for k, v in loaded.components.items() if k.startswith("tokenizer") and v],
-        max_tokens=limit.default if limit is not None else None,
+        max_tokens=call.limit,
     )
     # What is only fetched for a call of the library is not there for the family's own.
     kind = None if place.placement.fetched else DENOISERS.get(found.architecture)
@@ -68,13 +45,9 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     if denoised:
         denoiser = kind(loaded)
         adapters = LibraryAdapters(loaded, changed=denoiser.forget)
-        model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, arguments=arguments)
+        model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, arguments=call.taken)
     else:
-        if painting:
-            arguments = {**arguments, "image": "image", "mask": mask}
-        model = LibraryPipeline(
-            loaded, spec=codec.spec, arguments=arguments, mask=mask if painting else None
-        )
+        model = LibraryPipeline(loaded, spec=codec.spec, arguments=call.taken, mask=call.mask)
 
     def save(folder: Path) -> None:
         adapters.require_none_loaded()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from mmgen.backends.called import CalledConditional, OnCalledStep
 from mmgen.backends.from_diffusers.autoencoder import decoded
+from mmgen.backends.from_diffusers.calls import RESIZING, call_options
 from mmgen.backends.from_diffusers.precision import mended
 from mmgen.backends.from_diffusers.steps import followed
 from mmgen.backends.given import GivenCondition
@@ -29,39 +28,6 @@ from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
 
 __all__ = ["LibraryConditional", "LibraryPainting", "LibraryPipeline"]
-
-# What mmgen says by other means, or what is not for users.
-_NOT_OPTIONS = {
-    "num_images_per_prompt",
-    "num_videos_per_prompt",
-    "num_waveforms_per_prompt",
-    "batch_size",
-    "output_type",
-    "return_dict",
-    "callback_steps",
-    "prompt_2",
-    "prompt_3",
-}
-# What would resize decoded values: latents are of the size that is asked for.
-_RESIZING = ("use_resolution_binning",)
-_KINDS = (int, float, bool, str)
-_HELP = {
-    "num_inference_steps": "Steps of the sampler.",
-    "guidance_scale": "How strongly to follow the condition.",
-    "negative_prompt": "What guidance leads away from.",
-    "strength": "How much of the image is made anew: 0 nothing, 1 all.",
-    "height": "Of the image, in pixels.",
-    "width": "Of the image, in pixels.",
-    "num_frames": "Of the film.",
-}
-_RANGES = {
-    "num_inference_steps": (1, 10_000),
-    "guidance_scale": (0.0, 100.0),
-    "strength": (0.0, 1.0),
-    "height": (1, 16_384),
-    "width": (1, 16_384),
-    "num_frames": (1, 16_384),
-}
 
 
 class LibraryPipeline(Model):
@@ -93,8 +59,12 @@ class LibraryPipeline(Model):
         self.networks = nn.ModuleDict(
             {k: v for k, v in pipeline.components.items() if isinstance(v, nn.Module)}
         )
-        resizing = _RESIZING if output == "latent" else ()
-        self._options = _options(pipeline, {*self.arguments.values(), *_NOT_OPTIONS, *resizing})
+        self._options = call_options(
+            type(pipeline),
+            type(getattr(pipeline, "scheduler", None)),
+            taken=self.arguments.values(),
+            output=output,
+        )
 
     def options(self) -> tuple[Option, ...]:
         return self._options
@@ -175,7 +145,7 @@ class LibraryConditional(CalledConditional):
         known = inspect.signature(model.pipeline.__call__).parameters
         output = {"output_type": model.output} if "output_type" in known else {}
         if model.output == "latent":
-            output.update({name: False for name in _RESIZING if name in known})
+            output.update({name: False for name in RESIZING if name in known})
         pipeline, shown = model.pipeline, model.shown(self.options)
         with (
             model.scheduled(self.options.get("scheduler")),
@@ -244,42 +214,3 @@ def _value(x: Any, spec: Spec) -> Tensor:
     if spec.modality == "audio":
         return (x if x.ndim == 2 else x[None]).mT
     return 2 * x.movedim(-1, -3) - 1
-
-
-def _options(pipeline: Any, taken: set[str]) -> tuple[Option, ...]:
-    """An option for every plain number, text or flag that the call takes."""
-    found = []
-    for name, parameter in inspect.signature(pipeline.__call__).parameters.items():
-        kind, optional = _kind(parameter)
-        if kind is None or name in taken:
-            continue
-        least, most = _RANGES.get(name, (None, None))
-        default = parameter.default
-        found.append(
-            Option(
-                name,
-                float(default) if kind is float and default is not None else default,
-                _HELP.get(name, f"As in {type(pipeline).__name__}."),
-                minimum=least,
-                maximum=most,
-                optional=optional,
-                kind=kind,
-            )
-        )
-    scheduler = getattr(pipeline, "scheduler", None)
-    if scheduler is not None and getattr(scheduler, "compatibles", None):
-        own = type(scheduler).__name__
-        names = tuple(sorted({own, *(k.__name__ for k in scheduler.compatibles)}))
-        found.append(Option("scheduler", own, "Which sampler.", choices=names))
-    return tuple(found)
-
-
-def _kind(parameter: inspect.Parameter) -> tuple[type | None, bool]:
-    """The plain type that an argument takes, and whether it may be None; no type if it is none."""
-    union = typing.get_origin(parameter.annotation) in (typing.Union, types.UnionType)
-    kinds = typing.get_args(parameter.annotation) if union else (parameter.annotation,)
-    plain = [k for k in kinds if k in _KINDS]
-    if not plain or parameter.default is inspect.Parameter.empty:
-        return None, False
-    kind = float if float in plain else plain[0]
-    return kind, type(None) in kinds or parameter.default is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ def load_model(
     import transformers
     from safetensors import SafetensorError
 
+    if not place.weights:
+        return _without_weights(kind, found, place, **where)
     try:
         load = partial(
             getattr(transformers, kind).from_pretrained,
@@ -52,6 +55,30 @@ def load_model(
         raise LoadError(
             f"{found.source} lacks weights of its {kind}: {', '.join(missing[:3])} "
             f"and {max(0, len(missing) - 3)} more. Get the files again."
+        )
+    return model.eval()
+
+
+def _without_weights(kind: str, found: Recognised, place: Place, **where: Any) -> nn.Module:
+    """The model as its configuration says it is, on the meta device."""
+    import transformers
+
+    where = {**_where(found, place), **where}
+    made = getattr(transformers, kind)
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            found.source, **where, trust_remote_code=False
+        )
+        with torch.device("meta"):
+            model = getattr(made, "from_config", made)(config)
+    except (OSError, ValueError) as error:
+        raise LoadError(
+            f"Could not make {kind} of the configuration of {found.source}: {first_line(error)}"
+        ) from None
+    with suppress(OSError):
+        # Where there is none, it follows from the configuration.
+        model.generation_config = transformers.GenerationConfig.from_pretrained(
+            found.source, **where
         )
     return model.eval()
 

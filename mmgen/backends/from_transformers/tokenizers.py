@@ -31,10 +31,11 @@ def load_tokenizer(path: str, subfolder: str, *, hint: str, **place: Any) -> Any
 
     try:
         return AutoTokenizer.from_pretrained(path, subfolder=subfolder, **place)
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        # Each kind has its own way to say that a file is missing or broken.
         raise LoadError(
             f"Could not load a tokenizer from {path} ({subfolder or '.'}): {first_line(error)} "
-            f"If it is in another folder of the checkpoint, give {hint}."
+            f"If it is in another folder of the checkpoint, give {hint}; else get its files again."
         ) from None
 
 

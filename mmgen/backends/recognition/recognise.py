@@ -79,6 +79,7 @@ def recognise(
         source=found.source,
         revision=found.revision,
         weights=weights_in(found.folder, group.library) if found.folder else "unknown",
+        parts=_parts(found) if found.library == "diffusers" else {},
     )
 
 
@@ -102,7 +103,7 @@ def _of_diffusers(found: Configuration, known: Table) -> tuple[str, Group]:
         raise _own_code(found, "its class is in a file beside it")
     architecture = _checked(stated, _NAME, found, "_class_name")
     for part, value in found.content.items():
-        if part.startswith("_") or not isinstance(value, list) or len(value) != 2:
+        if part.startswith("_") or not _is_pair(value):
             continue
         library = value[0]
         if isinstance(library, str) and library not in (*known.versions, "peft", *known.folders):
@@ -113,6 +114,17 @@ def _of_diffusers(found: Configuration, known: Table) -> tuple[str, Group]:
     if group is None:
         raise _unknown(found, architecture, known)
     return architecture, group
+
+
+def _parts(found: Configuration) -> dict[str, str]:
+    """Classes of the parts of a pipeline, but for those that are left out and what is none."""
+    named = {k: v for k, v in found.content.items() if not k.startswith("_") and _is_pair(v)}
+    kinds = {part: kind for part, (_, kind) in named.items() if isinstance(kind, str)}
+    return {part: _checked(kind, _NAME, found, part) for part, kind in kinds.items()}
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2
 
 
 def _of_transformers(found: Configuration, known: Table) -> tuple[str, Group]:

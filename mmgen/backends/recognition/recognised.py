@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Recognised"]
 
@@ -21,6 +22,7 @@ class Recognised:
         revision: Commit that the configuration is of, for a Hub id.
         weights: "safetensors", "pickle only" (a part has weights in formats that can run code,
             and in no other), "none", or "unknown" for a Hub id, whose files are not listed.
+        parts: Of a pipeline of diffusers, the name of the class of each of its parts that it has.
     """
 
     library: str
@@ -31,6 +33,7 @@ class Recognised:
     source: str
     revision: str | None
     weights: str
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def distribution(self) -> str:

@@ -18,7 +18,7 @@ from mmgen.families.diffusion.path import TARGETS, GaussianPath, Straight
 from mmgen.families.diffusion.samplers import SAMPLERS
 from mmgen.families.diffusion.times import LogitNormalTimes, UniformTimes
 
-__all__ = ["Diffusion"]
+__all__ = ["Diffusion", "likelihood_options"]
 
 
 class Diffusion(Model):
@@ -90,26 +90,7 @@ class Diffusion(Model):
                 minimum=0.01,
                 maximum=100.0,
             ),
-            Option(
-                "likelihood",
-                "ode",
-                "How log_prob is found: by the flow, or as a lower bound.",
-                choices=LIKELIHOODS,
-            ),
-            Option(
-                "num_probes",
-                4,
-                "Random probes of the flow's divergence, in more than 16 dimensions.",
-                minimum=2,
-                maximum=10_000,
-            ),
-            Option(
-                "num_bound_draws",
-                64,
-                "Draws of noise for the lower bound, an even number.",
-                minimum=2,
-                maximum=100_000,
-            ),
+            *likelihood_options(),
         )
 
     def forward(self, c: Condition, **options: Any) -> DiffusionConditional:
@@ -167,3 +148,29 @@ class Diffusion(Model):
         x_0 = self.path.data_of(z_t, prediction, t, target=self.target)
         eps = prediction if self.target == "noise" else self.path.noise_of(z_t, x_0, t)
         return self.path.velocity(x_0, eps, t)
+
+
+def likelihood_options() -> tuple[Option, ...]:
+    """How log-probabilities are found."""
+    return (
+        Option(
+            "likelihood",
+            "ode",
+            "How log_prob is found: by the flow, or as a lower bound.",
+            choices=LIKELIHOODS,
+        ),
+        Option(
+            "num_probes",
+            4,
+            "Random probes of the flow's divergence, in more than 16 dimensions.",
+            minimum=2,
+            maximum=10_000,
+        ),
+        Option(
+            "num_bound_draws",
+            64,
+            "Draws of noise for the lower bound, an even number.",
+            minimum=2,
+            maximum=100_000,
+        ),
+    )
