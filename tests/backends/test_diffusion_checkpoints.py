@@ -24,10 +24,11 @@ from mmgen.core.rng import Generators
 
 TEXT = "A Red cat"
 
-# diffusers makes arrays of tensors and uses what torch has replaced.
+# diffusers makes arrays of tensors and uses what torch and transformers have replaced.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning"),
 ]
 
 

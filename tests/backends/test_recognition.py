@@ -147,6 +147,7 @@ def test_what_the_libraries_save_themselves(tmp_path: Path) -> None:
         source=str(tmp_path / "ddpm"),
         revision=None,
         weights="safetensors",
+        parts={"scheduler": "DDPMScheduler", "unet": "UNet2DModel"},
     )
     gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=1))
     gpt2.save_pretrained(tmp_path / "gpt2")
