@@ -62,7 +62,7 @@ DOORS = {
 }
 
 TRAINING = {
-    "steps": 3500,
+    "steps": 4500,
     "batch_size": 64,
     "optimizer": "muon",
     "learning_rate": 3e-3,
