@@ -88,7 +88,7 @@ TASK = Task(
 PROTOCOL = TASK.protocol
 SPLIT_SEED = 20_265
 VOICES = ("ljspeech", "kathleen")
-SIZES = {"debug": {"dim": 32, "depth": 2}, "small": {"dim": 256, "depth": 8}}
+SIZES = {"debug": {"dim": 32, "depth": 2}, "small": {"dim": 256, "depth": 5}}
 WEIGHTS, DEFINITION = "vocoder.safetensors", "mel.json"
 # Both stages; the second begins with what the first has learnt.
 TRAINING = {"warmup": 100, "checkpoint_every": 250, "sample_every": 0}
