@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from mmgen import families
+from mmgen import families, hub
 from mmgen.core.codec import Codec
 from mmgen.core.composite import CompositeEncoder
 from mmgen.core.encoder import Encoder
@@ -19,7 +19,7 @@ from mmgen.guidance import guided
 from mmgen.guidance.lengths import LengthModel
 from mmgen.modalities import modality
 
-__all__ = ["SIZES", "compose_parts", "families_for", "family_names"]
+__all__ = ["SIZES", "codec_names", "compose_parts", "families_for", "family_names"]
 
 SIZES = ("debug", "small")
 
@@ -31,6 +31,7 @@ def compose_parts(
     family: str,
     size: str = "small",
     labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    codec: str | None = None,
 ) -> tuple[Encoder, Model, Codec]:
     """An encoder, a model and a codec for P(X | Y), with fresh weights.
 
@@ -41,22 +42,27 @@ def compose_parts(
         size: "debug" for a tiny one, "small" for one that trains on two cores.
         labels: Names that a modality needs: classes of a label, properties ("mass [g/mol]"). A list
             is for the one modality that needs them; a dict {modality: names} is for several.
+        codec: How X is seen, one of the CODECS of its modality ("codes", "mu_law", ...), or a
+            shipped pipeline of the same X, whose codec is taken with what it has learnt (an
+            autoencoder, a vocoder, a vocabulary); its statistics are those of your pairs. If None,
+            what the modality takes.
 
     Raises:
-        UnknownNameError: If there is no such modality, family or size.
+        UnknownNameError: If there is no such modality, family, size or codec.
         SpecError: If they do not fit together.
+        LoadError: If a codec is that of a pipeline whose weights are not there, or altered.
     """
     if size not in SIZES:
         raise UnknownNameError(f"No size {size!r}. {close_names(size, SIZES)}")
     parts = [] if y is None else [y] if isinstance(y, str) else list(y)
     names = _names([x, *parts], labels)
-    codec = _codec(x, size, names)
+    seen = _codec(x, size, names, codec)
     encoder = _encoder(y, size, names)
-    model = guided(_family(family).model(codec.spec, encoder.spec, size))
-    if codec.spec.varies and codec.spec.kind == "continuous":
+    model = guided(_family(family).model(seen.spec, encoder.spec, size))
+    if seen.spec.varies and seen.spec.kind == "continuous":
         # Families of tokens end by themselves; those of numbers must be told when.
         model = LengthModel(model)
-    return encoder, model, codec
+    return encoder, model, seen
 
 
 def family_names() -> list[str]:
@@ -64,15 +70,24 @@ def family_names() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(families.__path__))
 
 
-def families_for(x: str, labels: Sequence[str] = ("a", "b")) -> list[str]:
+def codec_names(x: str) -> list[str]:
+    """Names of the codecs of a modality that `compose_parts` takes; none if it has but one."""
+    return list(getattr(modality(x), "CODECS", ()))
+
+
+def families_for(
+    x: str, labels: Sequence[str] = ("a", "b"), *, codec: str | None = None
+) -> list[str]:
     """The families that can generate a modality as `compose_parts` encodes it.
 
     Args:
         x: Name of the modality.
         labels: Names of its classes or properties, if it needs some.
+        codec: As of `compose_parts`.
     """
     kind = modality(x)
-    spec = _codec(x, "debug", {x: tuple(labels)} if "NAMES" in kind.__all__ else {}).spec
+    names = {x: tuple(labels)} if "NAMES" in kind.__all__ else {}
+    spec = _codec(x, "debug", names, codec).spec
     fitting = []
     for name in family_names():
         try:
@@ -108,11 +123,30 @@ def _names(
     return {name: tuple(given) for name, given in labels.items()}
 
 
-def _codec(x: str, size: str, names: Mapping[str, tuple[str, ...]]) -> Codec:
+def _codec(x: str, size: str, names: Mapping[str, tuple[str, ...]], chosen: str | None) -> Codec:
     kind = modality(x)
     if "codec" not in kind.__all__:
         raise SpecError(f"{x} can be a condition, but no codec of mmgen generates it yet.")
-    return kind.codec(size, names[x]) if x in names else kind.codec(size)
+    if chosen is None:
+        return kind.codec(size, names[x]) if x in names else kind.codec(size)
+    own = codec_names(x)
+    if chosen in own:
+        return kind.CODECS[chosen](size)
+    shipped = [name for name, recipe in hub.recipes().items() if recipe.card.x == x]
+    if chosen not in shipped:
+        raise UnknownNameError(
+            f"No codec {chosen!r} of {x}. {close_names(chosen, [*own, *shipped])}"
+        )
+    return _learnt(hub.find_recipe(chosen))
+
+
+def _learnt(recipe: hub.Recipe) -> Codec:
+    """The codec of a shipped pipeline, to take statistics anew."""
+    saved = hub.read_shipped(recipe)
+    parts = recipe.module().build(**saved.choices).parts
+    hub.fill_parts(parts, saved)
+    parts["codec"].forget()
+    return parts["codec"]
 
 
 def _encoder(

@@ -392,7 +392,7 @@ class Pipeline(Learner, Door):
 
     @classmethod
     def compose(cls, **choices: Any) -> Pipeline:
-        """A pipeline by the names of its parts: x, y, family, size, labels.
+        """A pipeline by the names of its parts: x, y, family, size, labels, codec.
 
         Args:
             choices: Arguments of `mmgen.compose.compose_parts`.

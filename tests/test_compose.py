@@ -104,6 +104,9 @@ def test_a_missing_part_is_the_null_of_that_part() -> None:
         ({"y": ["label", "properties"]}, SpecError, "both need names"),
         ({"y": "label", "labels": {"label": LABELS, "text": ["a"]}}, SpecError, "names 'text'"),
         ({"y": "label", "labels": {}}, SpecError, "needs its class names"),
+        ({"codec": "pixel"}, UnknownNameError, "No codec 'pixel' of image. Did you mean 'pixels'"),
+        ({"codec": "image-to-text:scenes"}, UnknownNameError, "'text-to-image:scenes'"),
+        ({"codec": "codes"}, SpecError, "a family for tokens: autoregressive, masked"),
         ({"family": "difusion"}, UnknownNameError, "Did you mean 'diffusion'"),
         ({"size": "huge"}, UnknownNameError, "No size 'huge'"),
         ({"flavour": "x"}, TypeError, "flavour"),
@@ -130,6 +133,27 @@ def test_bad_labels_are_refused(y: object, error: type, message: str) -> None:
     pipe = Pipeline.compose(x="image", y="label", family="diffusion", size="debug", labels=LABELS)
     with pytest.raises(error, match=message):
         pipe.given(y)
+
+
+def test_a_codec_comes_with_what_it_has_learnt(tmp_path: Path) -> None:
+    choices = {"x": "image", "family": "diffusion", "codec": "text-to-image:emoji"}
+    pipe = Pipeline.compose(size="debug", **choices)
+    shipped = Pipeline.from_pretrained("text-to-image:emoji").codec
+    assert pipe.codec.spec == shipped.spec
+    # Its statistics are those of the pairs that it shall learn.
+    assert shipped.fitted and not pipe.codec.fitted
+    pipe.codec.load_state_dict(shipped.state_dict())
+    loaded = Pipeline.from_pretrained(pipe.save_pretrained(tmp_path / "p"))
+    assert torch.equal(loaded.codec.mean, shipped.mean)
+
+
+def test_learnt_weights_are_kept() -> None:
+    pipe = Pipeline.compose(
+        x="image", family="autoregressive", size="debug", codec="text-to-image:scenes"
+    )
+    shipped = Pipeline.from_pretrained("text-to-image:scenes").codec
+    for name, tensor in shipped.state_dict().items():
+        assert torch.equal(pipe.codec.state_dict()[name], tensor), name
 
 
 def test_names_of_several_modalities_go_each_to_its_own() -> None:

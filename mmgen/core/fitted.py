@@ -6,6 +6,7 @@ from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from mmgen.core.errors import LoadError
@@ -44,6 +45,15 @@ class Fitted(nn.Module, ABC):
 
     def fit(self, values: Sequence[Any]) -> None:
         """Take what the part needs from examples of its values."""
+
+    def forget(self) -> None:
+        """Let go of statistics, so that `fit` takes them anew. A vocabulary stays."""
+        for part in self.modules():
+            if isinstance(part, Fitted):
+                state = part.state_dict()
+                for name, buffer in part.named_buffers(recurse=False):
+                    if buffer.is_floating_point() and name in state:
+                        buffer.fill_(torch.nan)
 
     def assets(self) -> dict[str, bytes]:
         """Files other than weights that the part needs, by name (a vocabulary, say)."""

@@ -8,6 +8,7 @@ from mmgen.modalities.actions.tokens import ActionTokens
 from mmgen.modalities.actions.windows import Episode, Windows, window
 
 __all__ = [
+    "CODECS",
     "COLUMNS",
     "IN_FILES",
     "PREVIEW_SUFFIX",
@@ -31,9 +32,23 @@ COLUMNS = ("actions", "action", "file_name", "path", "npy")
 IN_FILES = True
 
 
+_SHAPES = {"debug": (4, 2), "small": (16, 6)}
+
+
+def _chunks(size: str) -> ActionChunks:
+    return ActionChunks(*_SHAPES[size])
+
+
+def _tokens(size: str) -> ActionTokens:
+    return ActionTokens(*_SHAPES[size])
+
+
+CODECS = {"chunks": _chunks, "tokens": _tokens}
+
+
 def codec(size: str) -> ActionChunks:
     """The codec of this size, without bounds: 4 steps of 2 numbers, or 16 of 6."""
-    return ActionChunks(*{"debug": (4, 2), "small": (16, 6)}[size])
+    return _chunks(size)
 
 
 def encoder(size: str, labels: tuple[str, ...] = ()) -> ObservationEncoder:

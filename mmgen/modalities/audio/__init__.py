@@ -18,6 +18,7 @@ from mmgen.modalities.audio.value import Audio, resample
 from mmgen.nn.mel import MelSpec
 
 __all__ = [
+    "CODECS",
     "COLUMNS",
     "IN_FILES",
     "PREVIEW_SUFFIX",
@@ -49,12 +50,23 @@ def _mel(size: str) -> MelSpec:
     return MelSpec(16000, fft=1024, hop=256, window=1024, num_mels=80, fmin=0.0, fmax=8000.0)
 
 
+def _log_mel(size: str) -> LogMel:
+    return LogMel(_mel(size), max_length={"debug": 128, "small": 512}[size])
+
+
+def _mu_law(size: str) -> MuLaw:
+    return MuLaw(8000, max_length={"debug": 256, "small": 8000}[size])
+
+
+CODECS = {"log_mel": _log_mel, "mu_law": _mu_law}
+
+
 def codec(size: str) -> LogMel:
     """The codec of this size: mel frames of 2 s at 8 kHz, or of 8 s at 16 kHz, and Griffin-Lim.
 
     Train a `mmgen.nn.vocoder.Vocoder` for the same frames where sounds shall be good.
     """
-    return LogMel(_mel(size), max_length={"debug": 128, "small": 512}[size])
+    return _log_mel(size)
 
 
 def encoder(size: str, labels: tuple[str, ...] = ()) -> AudioEncoder:

@@ -20,6 +20,7 @@ from mmgen.modalities.molecules.properties import properties
 from mmgen.modalities.molecules.structure import canonical, is_valid, scaffold, validity
 
 __all__ = [
+    "CODECS",
     "COLUMNS",
     "IN_FILES",
     "PREVIEW_SUFFIX",
@@ -46,10 +47,26 @@ COLUMNS = ("smiles", "molecule", "mol", "selfies")
 IN_FILES = False
 
 
+_SHAPES = {
+    "debug": {"capacity": 64, "max_length": 48},
+    "small": {"capacity": 128, "max_length": 128},
+}
+
+
+def _smiles(size: str) -> MoleculeTokens:
+    return MoleculeTokens(SMILES, **_SHAPES[size])
+
+
+def _selfies(size: str) -> MoleculeTokens:
+    return MoleculeTokens(SELFIES, **_SHAPES[size])
+
+
+CODECS = {"smiles": _smiles, "selfies": _selfies}
+
+
 def codec(size: str) -> MoleculeTokens:
     """The codec of this size: symbols of SMILES, those in brackets found by `fit`."""
-    capacity, max_length = {"debug": (64, 48), "small": (128, 128)}[size]
-    return MoleculeTokens(capacity=capacity, max_length=max_length)
+    return _smiles(size)
 
 
 def encoder(size: str, labels: tuple[str, ...] = ()) -> MoleculeEncoder:

@@ -7,6 +7,7 @@ from mmgen.modalities.text.subwords import SubwordText
 from mmgen.modalities.text.tokenizer import Tokenizer
 
 __all__ = [
+    "CODECS",
     "COLUMNS",
     "IN_FILES",
     "PREVIEW_SUFFIX",
@@ -27,9 +28,21 @@ COLUMNS = ("text", "caption", "prompt", "sentence", "txt", "transcription")
 IN_FILES = False
 
 
+def _bytes(size: str) -> ByteText:
+    return ByteText({"debug": 32, "small": 1024}[size])
+
+
+def _subwords(size: str) -> SubwordText:
+    vocabulary, max_length = {"debug": (320, 32), "small": (1024, 256)}[size]
+    return SubwordText(vocabulary, max_length=max_length)
+
+
+CODECS = {"bytes": _bytes, "subwords": _subwords}
+
+
 def codec(size: str) -> ByteText | SubwordText:
     """The codec of this size: bytes, or subwords that `fit` learns."""
-    return ByteText(32) if size == "debug" else SubwordText(1024, max_length=256)
+    return CODECS["bytes" if size == "debug" else "subwords"](size)
 
 
 def encoder(size: str, labels: tuple[str, ...] = ()) -> TextEncoder:

@@ -14,8 +14,10 @@ from mmgen.modalities.video.files import (
 from mmgen.modalities.video.frames import Frames
 from mmgen.modalities.video.latents import FrameLatents
 from mmgen.modalities.video.value import Video
+from mmgen.nn.autoencoder import Autoencoder
 
 __all__ = [
+    "CODECS",
     "COLUMNS",
     "IN_FILES",
     "PREVIEW_SUFFIX",
@@ -38,12 +40,26 @@ COLUMNS = ("video", "file_name", "film", "path", "mp4", "gif")
 IN_FILES = True
 
 _FPS = 8.0
+_SHAPES = {"debug": (4, 16), "small": (8, 32)}
+
+
+def _frames(size: str) -> Frames:
+    num_frames, side = _SHAPES[size]
+    return Frames(num_frames, side, fps=_FPS)
+
+
+def _frame_latents(size: str) -> FrameLatents:
+    num_frames, side = _SHAPES[size]
+    autoencoder = Autoencoder.debug() if size == "debug" else Autoencoder()
+    return FrameLatents(autoencoder, num_frames=num_frames, size=side, fps=_FPS)
+
+
+CODECS = {"frames": _frames, "frame_latents": _frame_latents}
 
 
 def codec(size: str) -> Frames:
     """The codec of this size: pixels of 4 frames of 16 x 16, or of 8 of 32 x 32, at 8 frames/s."""
-    num_frames, side = {"debug": (4, 16), "small": (8, 32)}[size]
-    return Frames(num_frames, side, fps=_FPS)
+    return _frames(size)
 
 
 def encoder(size: str, labels: tuple[str, ...] = ()) -> VideoEncoder:
