@@ -206,7 +206,11 @@ def _open(source: Path | io.BytesIO, name: str) -> Image.Image:
         image.load()
     except FileNotFoundError:
         raise ValueError(f"There is no image at {name}.") from None
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"Could not read {name} as an image: it is in no format that Pillow knows."
+        ) from None
+    except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"Could not read {name} as an image: {error}") from None
     return image
 
