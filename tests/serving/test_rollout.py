@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmgen.core.errors import SpecError, UnknownNameError
+from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 from mmgen.modalities.actions.environment import make_environment
 from mmgen.pipeline import Pipeline
 from mmgen.serving import Rollout
@@ -94,8 +94,7 @@ def test_other_pipelines_and_counts_are_refused(policy: Pipeline, scenes_pipe: P
         Rollout(policy, HOPPER, max_steps=0)
 
 
-def test_the_camera_goes_along() -> None:
-    env = make_environment(HOPPER, rendered=True)
-    model, renderer = env.unwrapped.model, env.unwrapped.mujoco_renderer
-    assert model.camera(renderer.camera_id).name == "track"
-    env.close()
+def test_a_policy_without_statistics_says_so() -> None:
+    bare = Pipeline.build("observation-to-actions:hopper")
+    with pytest.raises(LoadError, match="no mean and std of observation.state.*saved weights"):
+        Rollout(bare, HOPPER, max_steps=2, options=FAST).play(1)
