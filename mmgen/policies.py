@@ -28,6 +28,7 @@ def diffusion_policy(
     horizon: int,
     num_actions: int,
     bounds: tuple[Bound, Bound] = (None, None),
+    normalisation: str = "min-max",
     dim: int = 128,
     depth: int = 3,
     num_inference_steps: int = 10,
@@ -39,6 +40,7 @@ def diffusion_policy(
         horizon: Steps of a chunk.
         num_actions: Numbers of an action.
         bounds: Least and greatest action that the environment allows; decoded ones are clipped.
+        normalisation: Of actions, as `ActionChunks` takes it.
         dim: Width, a multiple of 32, which is that of an attention head.
         depth: Number of transformer blocks.
         num_inference_steps: Steps from noise to actions.
@@ -46,7 +48,9 @@ def diffusion_policy(
     encoder = ObservationEncoder(observations, dim=dim, num_heads=dim // 32)
     low, high = bounds
     clip = low is not None or high is not None
-    codec = ActionChunks(horizon, num_actions, low=low, high=high, clip=clip)
+    codec = ActionChunks(
+        horizon, num_actions, low=low, high=high, clip=clip, normalisation=normalisation
+    )
     network = GridTransformer(
         codec.spec.shape, dim=dim, depth=depth, num_heads=dim // 32, condition=encoder.spec
     )
