@@ -59,7 +59,7 @@ TASK = Task(
 PROTOCOL = TASK.protocol
 FIRST_SEED = 100_000
 """Of the first episode. Training uses no environment, so none of its seeds."""
-_BATCH = 25
+_BATCH = 50
 
 
 def _played(player: Rollout, count: int, seed: int) -> list[Played]:
