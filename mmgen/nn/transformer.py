@@ -6,7 +6,8 @@ A axes.
 Positions are real coordinates on any number of axes (one for text, two for images, three for video)
 and enter by rotation, so nothing in the weights fixes a length or a grid. Time and the condition
 vector enter by adaptive normalisation with one map shared by all blocks and a learned offset in
-each; condition tokens by cross-attention.
+each; condition tokens by cross-attention. What enters, and what each part of a block adds, goes
+through dropout, which is off unless training sets it (`TrainSettings.dropout`).
 
 Sources: Attention Is All You Need (Vaswani et al., 2017), arXiv:1706.03762; RoFormer (Su et al.,
 2021), arXiv:2104.09864, Eq. 34; Scalable Diffusion Models with Transformers (Peebles & Xie, 2022),
@@ -60,6 +61,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.causal = causal
         self.rotary = Rotary(dim // num_heads, num_axes=num_axes)
+        self.dropout = nn.Dropout(0.0)
         hidden = 8 * round(dim * mlp_ratio / 8)
         self.modulation = nn.Linear(dim, 6 * dim) if modulated else None
         self.blocks = nn.ModuleList(
@@ -104,6 +106,7 @@ class Transformer(nn.Module):
         shared = self._shared(modulation_BD)
         mask = None if mask_BL is None else mask_BL[:, None, None, :]
         tokens_mask = None if tokens_mask_BM is None else tokens_mask_BM[:, None, None, :]
+        x_BLD = self.dropout(x_BLD)
         for block in self.blocks:
             x_BLD = block(x_BLD, rotation, mask, shared, tokens_BMD, tokens_mask)
         return x_BLD
@@ -144,6 +147,7 @@ class Transformer(nn.Module):
         rotation = self.rotary(positions_LA)
         shared = self._shared(modulation_BD)
         tokens_mask = None if tokens_mask_BM is None else tokens_mask_BM[:, None, None, :]
+        x_BLD = self.dropout(x_BLD)
         for i, block in enumerate(self.blocks):
             memories = (cache.own[i], cache.cross[i])
             x_BLD = block(x_BLD, rotation, None, shared, tokens_BMD, tokens_mask, memories)
@@ -262,6 +266,7 @@ class Block(nn.Module):
         self.attention = Attention(dim, num_heads, causal=causal)
         self.gate_up = nn.Linear(dim, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, dim, bias=False)
+        self.dropout = nn.Dropout(0.0)
         self.norm_cross = self.cross = None
         if token_dim is not None:
             self.norm_cross = nn.LayerNorm(dim, eps=1e-6, bias=False)
@@ -287,14 +292,15 @@ class Block(nn.Module):
         if self.table is not None:
             shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = (shared + self.table).unbind(1)
             h = h * (1 + scale) + shift
-        h = self.attention(h, h, rotation, mask, memories[0])
+        h = self.dropout(self.attention(h, h, rotation, mask, memories[0]))
         x_BLD = x_BLD + (h if self.table is None else gate * h)
         if self.cross is not None:
             h = self.norm_cross(x_BLD)
-            x_BLD = x_BLD + self.cross(h, tokens_BMD, None, tokens_mask, memories[1])
+            h = self.cross(h, tokens_BMD, None, tokens_mask, memories[1])
+            x_BLD = x_BLD + self.dropout(h)
         h = self.norm_mlp(x_BLD)
         if self.table is not None:
             h = h * (1 + scale_mlp) + shift_mlp
         gate_BLD, up = self.gate_up(h).chunk(2, dim=-1)
-        h = self.down(F.silu(gate_BLD) * up)
+        h = self.dropout(self.down(F.silu(gate_BLD) * up))
         return x_BLD + (h if self.table is None else gate_mlp * h)

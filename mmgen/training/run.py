@@ -25,6 +25,7 @@ from mmgen.pipeline import Pipeline
 from mmgen.training.batches import Batches
 from mmgen.training.checkpoint import load_assets, load_checkpoint, save_checkpoint
 from mmgen.training.describing import described
+from mmgen.training.dropout import dropout, dropout_layers
 from mmgen.training.ema import WeightAverage
 from mmgen.training.encodings import Encodings, Kept, frozen_parts
 from mmgen.training.lengths import OrderByLength, read_lengths
@@ -92,6 +93,7 @@ class Run:
                 "by_length sorts by lengths that are known before; those of a stream are not. "
                 "Leave it out, or give pairs that have a number and an index."
             )
+        dropout_layers(pipe.parts, settings.dropout)
         self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
         self.preview = list(preview)
         self.phases: tuple[str | None, ...] = pipe.phases or (None,)
@@ -170,7 +172,8 @@ class Run:
         self._order = self._chosen_order(shown)
         self._encodings = self._kept_encodings(done, shown)
         bar = progress_bar(disable=not shown)
-        with bar, attention(self.accelerator.device):
+        withheld = dropout(self.pipe.parts, self.settings.dropout)
+        with bar, attention(self.accelerator.device), withheld:
             task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
             for step, note in self.steps(done):
                 bar.update(task, completed=step, note=note)

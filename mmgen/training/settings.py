@@ -34,6 +34,9 @@ class TrainSettings:
     """Decay of the second moment."""
     clip: float = 1.0
     """Largest norm of the gradient."""
+    dropout: float | None = None
+    """Share of the features that dropout withholds in training; None for what each network has,
+    which is none for those of mmgen. For pairs that are seen many times: 0.1 to 0.3."""
     ema: float = 0.999
     """Decay of the running average of weights, which is what is saved. It warms up."""
     precision: str = "auto"
@@ -88,6 +91,8 @@ class TrainSettings:
                 raise ValueError(f"{name} is at least 0, got {getattr(self, name)}.")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is above 0, got {self.learning_rate}.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout lies in [0, 1), got {self.dropout}.")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema lies in [0, 1), got {self.ema}.")
 
