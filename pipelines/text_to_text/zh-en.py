@@ -46,10 +46,11 @@ CARD = Card(
 
 TRAINING = {
     "steps": 5_000,
-    "batch_size": 128,
+    "batch_size": 192,
     "optimizer": "muon",
     "learning_rate": 2e-3,
     "warmup": 200,
+    "dropout": 0.2,
     "by_length": 50,
     "statistics_from": 2**18,
     "sample_every": 1_000,
@@ -90,12 +91,15 @@ def pairs(split: str = "train") -> Pairs:
         return ListedPairs(sentences)
     entries = list(_entries())
     simpler = _simpler(entries)
-    found = sentences * _COPIES
-    found += [(chinese.translate(simpler), english) for chinese, english in sentences] * _COPIES
+    simplified = [(chinese.translate(simpler), english) for chinese, english in sentences]
+    found = (sentences + simplified) * _COPIES
+    # Characters that no sentence has would fill the vocabulary, and are seen too seldom to learn.
+    common = {character for chinese, _ in found for character in chinese}
     found += [
-        (simplified, meaning)
-        for _, simplified, meaning in entries
-        if 1 < len(simplified) <= _LONGEST_WORD
+        (word, meaning)
+        for _, word, meaning in entries
+        if 1 < len(word) <= _LONGEST_WORD
+        and common.issuperset(word)
         and len(meaning) <= _LONGEST_MEANING
         and meaning[0].islower()
         and not _NO_MEANING.search(meaning)
@@ -130,10 +134,10 @@ def build(
     *,
     dim: int = 192,
     encoder_depth: int = 3,
-    depth: int = 2,
+    depth: int = 3,
     num_heads: int = 4,
-    source_vocabulary: int = 6144,
-    vocabulary: int = 3072,
+    source_vocabulary: int = 4608,
+    vocabulary: int = 2048,
 ) -> Pipeline:
     """The pipeline with fresh weights."""
     # One vocabulary for both would be cut for neither: they share no letters.
