@@ -35,11 +35,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.arguments import asked_options, task_parser
+from benchmarks.records import record_path, record_pipeline
 from benchmarks.sheets import beside, bordered, write_sheet
 from mmgen import Pipeline
 from mmgen.core.composite import CompositeEncoder
 from mmgen.evaluation.intervals import Proportion
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 from mmgen.modalities.text.tokenizer import words_of
 from mmgen.nn.classifier import ConvClassifier
@@ -63,6 +63,12 @@ TASK = Task(
             "group/all/samples",
             "higher",
             "{group/all/real} of real pictures, {group/all/other_captions} by chance",
+        ),
+        (
+            "the same of emoji of which no variant was trained on",
+            "group/base_new/samples",
+            "higher",
+            "{group/base_new/real} of real pictures, {group/base_new/other_captions} by chance",
         ),
         (
             "samples nearer to a training picture than 1 % of these are to each other",
@@ -456,26 +462,25 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
     chosen = _arguments(given)
     pipe = pipe or Pipeline.from_pretrained(chosen.pipeline, device=chosen.device)
     chosen.output.mkdir(parents=True, exist_ok=True)
-    name = "emoji_" + Path(chosen.pipeline).name.replace(":", "_") + "_quick" * chosen.quick
-    sheets = tuple(chosen.output / f"{name}_{kind}.png" for kind in ("samples", "nearest"))
+    more = ["quick"] * chosen.quick
+    stem = record_path(chosen, "emoji", more=more).with_suffix("")
+    sheets = tuple(stem.with_name(f"{stem.name}_{kind}.png") for kind in ("samples", "nearest"))
     settings, scores = _measure(pipe, chosen, sheets)
     own = {
-        "pipeline": chosen.pipeline,
         "seed": chosen.seed,
         "item_seed": ITEM_SEED,
         "classifier_seed": CLASSIFIER_SEED,
-        "device": chosen.device,
     }
-    path = write_result(
-        chosen.output / f"{name}.json",
-        task="emoji",
+    return record_pipeline(
+        chosen,
+        "emoji",
         protocol=PROTOCOL,
         settings=own | settings,
         scores=scores,
+        lines=[_table(scores)],
+        more=more,
+        sheets=sheets,
     )
-    print(_table(scores))
-    print("\n".join(map(str, (path, *sheets))))
-    return path
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arguments import asked_options, task_parser
+from benchmarks.records import record_pipeline
 from mmgen import Pipeline, hub
 from mmgen.core.errors import SpecError
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.metrics.returns import Returns
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 from mmgen.modalities.actions import returns_of
 from mmgen.modalities.actions.environment import make_environment
@@ -49,11 +49,11 @@ TASK = Task(
     shown=(
         (
             "return as a share of the expert's",
-            "return/relative",
+            "return",
             "higher",
-            "1 is the expert, {random/relative} random actions",
+            "100 % is the expert, {random} random actions",
         ),
-        ("episodes that last to the end", "lasting/share", "higher", "1 is the expert"),
+        ("episodes that last to the end", "lasting", "higher", "100 % by the expert"),
     ),
 )
 PROTOCOL = TASK.protocol
@@ -141,26 +141,25 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
         "seconds_per_step": round(seconds / num_steps, 6),
         "episodes": [e.as_dict() for e in played],
     }
-    name = "_".join(["locomotion", Path(chosen.pipeline).name.replace(":", "_"), *chosen.option])
-    path = write_result(
-        chosen.output / f"{name.replace('=', '-')}.json",
-        task="locomotion",
+    return record_pipeline(
+        chosen,
+        "locomotion",
         protocol=PROTOCOL,
         settings={
-            "pipeline": chosen.pipeline,
             "environment": environment,
             "num_action_steps": steps,
             "max_steps": chosen.max_steps,
             "count": chosen.count,
             "seed": chosen.seed,
-            "device": chosen.device,
             "options": {o.name: o.default for o in pipe.options()} | asked,
         },
         scores=scores,
+        lines=(
+            f"return      {found}",
+            f"to the end  {lasting}",
+            f"random      {scores['random']['relative']}",
+        ),
     )
-    print(f"return      {found}\nto the end  {lasting}\nrandom      {scores['random']['relative']}")
-    print(path)
-    return path
 
 
 if __name__ == "__main__":

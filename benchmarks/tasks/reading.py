@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.arguments import task_parser
+from benchmarks.arguments import asked_options, task_parser
+from benchmarks.records import record_pipeline
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 from mmgen.inference import auroc
 from mmgen.simulators import scenes
@@ -94,18 +94,21 @@ def _cases(split: str, count: int) -> Iterator[tuple[Scene, str, str, str]]:
         yield scene, kind, true, false
 
 
-def _nats(pipe: Pipeline, pictures: Sequence[Any], texts: Sequence[str]) -> np.ndarray:
+def _nats(
+    pipe: Pipeline, pictures: Sequence[Any], texts: Sequence[str], options: Mapping[str, Any]
+) -> np.ndarray:
     parts = []
     for start in range(0, len(texts), _BATCH):
         some = slice(start, start + _BATCH)
-        parts.append(pipe.given(list(pictures[some])).log_prob(list(texts[some])).nats)
+        given = pipe.given(list(pictures[some]), **options)
+        parts.append(given.log_prob(list(texts[some])).nats)
     return torch.cat(parts).double().cpu().numpy()
 
 
-def _told(pipe: Pipeline, split: str, count: int) -> dict[str, Any]:
+def _told(pipe: Pipeline, split: str, count: int, options: Mapping[str, Any]) -> dict[str, Any]:
     cases = list(_cases(split, count))
     pictures = [scenes.render(scene) for scene, *_ in cases]
-    right, wrong = (_nats(pipe, pictures, [case[i] for case in cases]) for i in (2, 3))
+    right, wrong = (_nats(pipe, pictures, [case[i] for case in cases], options) for i in (2, 3))
     by_kind = defaultdict(list)
     for (_, kind, *_), told in zip(cases, right > wrong, strict=True):
         by_kind[kind].append(bool(told))
@@ -121,7 +124,9 @@ def _proportion(holds: Sequence[bool]) -> dict[str, float | int]:
     return Proportion(sum(holds), len(holds)).as_dict()
 
 
-def _marred(pipe: Pipeline, generator: Pipeline, count: int) -> dict[str, Any]:
+def _marred(
+    pipe: Pipeline, generator: Pipeline, count: int, options: Mapping[str, Any]
+) -> dict[str, Any]:
     rng = np.random.default_rng([CAPTION_SEED, len(SPLITS)])
     texts = [scenes.describe(scenes.sample_scene(rng), rng).text for _ in range(count)]
     # Seeds far from those of the pictures that it was trained on.
@@ -129,7 +134,7 @@ def _marred(pipe: Pipeline, generator: Pipeline, count: int) -> dict[str, Any]:
     drawn = generator(texts, seed=2**40)
     pictures = [np.asarray(picture) for picture in drawn]
     whole = [scenes.whole(scenes.read(picture)) for picture in pictures]
-    nats = _nats(pipe, pictures, [MARRED] * count)
+    nats = _nats(pipe, pictures, [MARRED] * count, options)
     inside, outside = (
         [float(n) for n, w in zip(nats, whole, strict=True) if w == kept] for kept in (True, False)
     )
@@ -170,33 +175,33 @@ def main(
     pipe = pipe or Pipeline.from_pretrained(chosen.pipeline, device=chosen.device)
     generator = generator or Pipeline.from_pretrained(chosen.generator, device=chosen.device)
     started = time.monotonic()
-    scores: dict[str, Any] = {split: _told(pipe, split, chosen.count) for split in SPLITS}
-    scores["marred"] = _marred(pipe, generator, chosen.count)
+    asked = asked_options(chosen.option, pipe.options())
+    scores: dict[str, Any] = {split: _told(pipe, split, chosen.count, asked) for split in SPLITS}
+    scores["marred"] = _marred(pipe, generator, chosen.count, asked)
     scores["seconds"] = round(time.monotonic() - started, 1)
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    name = "reading_" + Path(chosen.pipeline).name.replace(":", "_")
-    path = write_result(
-        chosen.output / f"{name}.json",
-        task="reading",
+    return record_pipeline(
+        chosen,
+        "reading",
         protocol=PROTOCOL,
         settings={
-            "pipeline": chosen.pipeline,
             "generator": chosen.generator,
             "count": chosen.count,
             "caption_seed": CAPTION_SEED,
-            "device": chosen.device,
+            "options": asked,
         },
         scores=scores,
+        lines=_lines(scores),
     )
+
+
+def _lines(scores: dict[str, Any]) -> Iterator[str]:
     for split in SPLITS:
         found = scores[split]
         rows = {"all": found["told"], **found["by_change"]}
-        print(f"{split}: {found['nats']:.2f} nats for a caption; true captions told from false:")
+        yield f"{split}: {found['nats']:.2f} nats for a caption; true captions told from false:"
         for kind, entry in rows.items():
-            print(f"  {kind:<12}{Proportion(entry['successes'], entry['count'])}")
-    print(f"marred pictures told: AUROC {scores['marred']['auroc']}")
-    print(path)
-    return path
+            yield f"  {kind:<12}{Proportion(entry['successes'], entry['count'])}"
+    yield f"marred pictures told: AUROC {scores['marred']['auroc']}"
 
 
 if __name__ == "__main__":

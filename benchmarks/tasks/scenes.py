@@ -25,10 +25,10 @@ import torch
 from PIL import Image
 
 from benchmarks.arguments import asked_options, task_parser
+from benchmarks.records import record_path, record_pipeline
 from benchmarks.sheets import bordered, enlarged, write_sheet
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 from mmgen.simulators.scenes import (
     Caption,
@@ -260,32 +260,26 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
         for case in [c for s, c in failed if s == split][:12]
     ]
     settings = {
-        "pipeline": chosen.pipeline,
         "count": chosen.count,
         "seed": chosen.seed,
         "caption_seed": chosen.caption_seed,
-        "device": chosen.device,
         "options": defaults | asked,
     }
     chosen.output.mkdir(parents=True, exist_ok=True)
-    # Another setting never replaces the record of the defaults.
-    asked_names = [o.replace("=", "-") for o in chosen.option]
-    if chosen.caption_seed != CAPTION_SEED:
-        asked_names.append(f"captions-{chosen.caption_seed}")
-    name = "_".join(["scenes", Path(chosen.pipeline).name.replace(":", "_"), *asked_names])
-    path = write_result(
-        chosen.output / f"{name}.json",
-        task="scenes",
+    other = chosen.caption_seed != CAPTION_SEED
+    more = [f"captions-{chosen.caption_seed}"] * other
+    sheet = _sheet(cases, record_path(chosen, "scenes", more=more).with_suffix(".png"))
+    failures = (f"- {f['split']}: {f['caption']!r}: not {f['failed']}" for f in scores["failures"])
+    return record_pipeline(
+        chosen,
+        "scenes",
         protocol=PROTOCOL,
         settings=settings,
         scores=scores,
+        lines=(_table(scores), *failures),
+        more=more,
+        sheets=(sheet,),
     )
-    sheet = _sheet(cases, chosen.output / f"{name}.png")
-    print(_table(scores))
-    for failure in scores["failures"]:
-        print(f"- {failure['split']}: {failure['caption']!r}: not {failure['failed']}")
-    print(f"{path}\n{sheet}")
-    return path
 
 
 if __name__ == "__main__":

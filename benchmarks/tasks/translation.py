@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import task_parser
+from benchmarks.arguments import asked_options, task_parser
+from benchmarks.records import record_pipeline
 from mmgen import Pipeline, hub
 from mmgen.evaluation.metrics.perplexity import perplexities
 from mmgen.evaluation.metrics.translation import translation_scores
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 
 __all__ = ["TASK", "main"]
@@ -56,16 +56,19 @@ TASK = Task(
 )
 PROTOCOL = TASK.protocol
 SPLITS = ("val", "news")
+BEAMS = 4
 _BATCH = 32
 
 
-def _translated(pipe: Pipeline, sources: Sequence[str], beams: int) -> list[str]:
+def _translated(
+    pipe: Pipeline, sources: Sequence[str], beams: int, options: dict[str, Any]
+) -> list[str]:
     """The likeliest translation of each, found in batches of sources about as long."""
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     found = [""] * len(sources)
     for start in range(0, len(order), _BATCH):
         some = order[start : start + _BATCH]
-        best = pipe.given([sources[i] for i in some]).best(1, num_beams=beams)
+        best = pipe.given([sources[i] for i in some], **options).best(1, num_beams=beams)
         for i, answers in zip(some, best, strict=True):
             found[i] = answers[0].value
     return found
@@ -92,7 +95,7 @@ def _measured(pipe: Pipeline, split: str, chosen: argparse.Namespace) -> dict[st
     rows = [pairs.pair(i * len(pairs) // count, None) for i in range(count)]
     sources, references = ([row[i] for row in rows] for i in (0, 1))
     started = time.monotonic()
-    said = _translated(pipe, sources, chosen.beams)
+    said = _translated(pipe, sources, chosen.beams, asked_options(chosen.option, pipe.options()))
     seconds = time.monotonic() - started
     found: dict[str, Any] = translation_scores(said, references)
     if split == "val":
@@ -117,33 +120,30 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
     """
     parser = task_parser("translation", pipeline=TASK.pipeline, description=__doc__)
     parser.add_argument("--count", type=int, default=0, help="sentences of each split; 0 for all")
-    parser.add_argument("--beams", type=int, default=4, help="width of the beam")
+    parser.add_argument("--beams", type=int, default=BEAMS, help="width of the beam")
     chosen = parser.parse_args(given)
     if chosen.count == 1 or chosen.count < 0:
         parser.error(f"--count is at least 2, or 0 for all, got {chosen.count}")
     TASK.require_here("translation")
     pipe = pipe or Pipeline.from_pretrained(chosen.pipeline, device=chosen.device)
     scores = {split: _measured(pipe, split, chosen) for split in SPLITS}
-    name = "translation_" + Path(chosen.pipeline).name.replace(":", "_")
-    path = write_result(
-        chosen.output / f"{name}.json",
-        task="translation",
+    return record_pipeline(
+        chosen,
+        "translation",
         protocol=PROTOCOL,
-        settings={
-            "pipeline": chosen.pipeline,
-            "count": chosen.count,
-            "beams": chosen.beams,
-            "device": chosen.device,
-        },
+        settings={"count": chosen.count, "beams": chosen.beams, "options": chosen.option},
         scores=scores,
+        lines=_lines(scores),
+        more=[f"beams-{chosen.beams}"] * (chosen.beams != BEAMS),
     )
+
+
+def _lines(scores: dict[str, Any]) -> Iterator[str]:
     for split in SPLITS:
         for metric in ("bleu", "chrf"):
             one = scores[split][metric]
-            print(f"{split} {metric}: {one['score']} ({one['low']} to {one['high']})")
-    print(f"val perplexity: {scores['val']['perplexity']}")
-    print(path)
-    return path
+            yield f"{split} {metric}: {one['score']} ({one['low']} to {one['high']})"
+    yield f"val perplexity: {scores['val']['perplexity']}"
 
 
 if __name__ == "__main__":
