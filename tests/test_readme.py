@@ -33,5 +33,5 @@ def test_every_link_and_picture_is_there() -> None:
         assert (ROOT / named).is_file(), named
 
 
-def test_the_readme_is_about_a_hundred_lines() -> None:
-    assert len(README.splitlines()) <= 130
+def test_the_readme_is_about_a_hundred_lines_beside_its_tables() -> None:
+    assert sum(not line.startswith("|") for line in README.splitlines()) <= 120

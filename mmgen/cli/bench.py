@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from mmgen import hub
 from mmgen.cli.console import Stopped, answer, write_error, write_json, write_table
 from mmgen.cli.parameters import AsJson
 from mmgen.core.errors import LoadError, SpecError
+from mmgen.evaluation.claims import pipeline_table
 from mmgen.evaluation.results import (
     Row,
     markdown,
@@ -20,8 +22,9 @@ from mmgen.evaluation.results import (
     write_filled,
 )
 from mmgen.evaluation.task import KINDS, FoundTask, find_tasks
+from mmgen.evaluation.weights import of_other_weights
 
-__all__ = ["bench", "rows_in"]
+__all__ = ["bench", "rows_in", "tables_of"]
 
 RECORDED = Path("benchmarks/results")
 OUTPUT = Path("runs/bench")
@@ -156,11 +159,22 @@ def rows_in(folder: Path) -> tuple[list[Row], list[str]]:
         if task is None:
             left.append(f"{path.name}: no task wrote it that there is now.")
             continue
+        if of_other_weights(record):
+            name = record["settings"]["pipeline"]
+            again = f"Measure again: mmgen bench {task.name} --pipeline {name}"
+            left.append(f"{path.name}: {name} has other weights by now. {again}")
+            continue
         try:
             rows += rows_of(task, path, record)
         except LoadError as error:
             left.append(f"{path.name}: {error}")
     return rows, left
+
+
+def tables_of(rows: list[Row]) -> dict[str, list[str]]:
+    """Lines of the tables that documents may hold: of all results, and of what is shipped."""
+    shipped = [r for r in hub.recipes().values() if r.weights.is_file()]
+    return {"results": markdown(rows).splitlines(), "pipelines": pipeline_table(shipped, rows)}
 
 
 def _as_dict(row: Row, recorded: Mapping[tuple[str, str, str], Row]) -> dict[str, Any]:
@@ -219,7 +233,7 @@ def _table(folder: Path, document: Path | None, as_json: bool) -> None:
     elif document is None:
         typer.echo(markdown(rows))
     else:
-        write_filled(document, [markdown(rows)])
+        write_filled(document, tables_of(rows))
         typer.echo(document)
     for line in left:
         write_error(line, label="left out")

@@ -17,6 +17,7 @@ __all__ = [
     "filled",
     "in_words",
     "markdown",
+    "marked",
     "read_records",
     "rows_of",
     "task_of",
@@ -24,7 +25,7 @@ __all__ = [
     "write_filled",
 ]
 
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+_MARKS = "<!-- {}: begin -->", "<!-- {}: end -->"
 _COLUMNS = ("task", "what is measured", "score", "better", "beside it")
 
 
@@ -175,26 +176,44 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def filled(text: str, lines: Iterable[str], *, name: str) -> str:
-    """A document with these lines between its two marks.
+def marked(text: str, table: str) -> list[str] | None:
+    """The lines that a document has between the two marks of a table; None if it lacks them."""
+    begin, end = (mark.format(table) for mark in _MARKS)
+    _, first, rest = text.partition(begin)
+    inner, last, _ = rest.partition(end)
+    return inner.strip().splitlines() if first and last else None
+
+
+def filled(text: str, tables: Mapping[str, Iterable[str]], *, name: str) -> str:
+    """A document with the lines of each table between its two marks, as far as it has them.
+
+    Args:
+        text: The document.
+        tables: Lines by the name of the table.
+        name: Of the document, for the message.
 
     Raises:
-        ValueError: If the marks are not in it.
+        ValueError: If no table has its marks there.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    fitting = [table for table in tables if marked(text, table) is not None]
+    if not fitting:
+        begin, end = (mark.format(next(iter(tables))) for mark in _MARKS)
         raise ValueError(
-            f"{name} has no place for a table. Put the lines {BEGIN} and {END} where it goes."
+            f"{name} has no place for a table. Put the lines {begin} and {end} where it goes "
+            f"(or another of {', '.join(tables)} in their place)."
         )
-    inner = "\n".join(lines)
-    return f"{before}{BEGIN}\n{inner}\n{END}{after}"
+    for table in fitting:
+        begin, end = (mark.format(table) for mark in _MARKS)
+        before, _, rest = text.partition(begin)
+        inner = "\n".join(tables[table])
+        text = f"{before}{begin}\n{inner}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
-def write_filled(path: Path, lines: Iterable[str]) -> None:
-    """Put these lines between the marks of a file.
+def write_filled(path: Path, tables: Mapping[str, Iterable[str]]) -> None:
+    """Put the lines of each table between its marks in a file.
 
     Raises:
-        ValueError: If the marks are not in it.
+        ValueError: If no table has its marks there.
     """
-    write_beside(path, filled(path.read_text("utf-8"), lines, name=path.name).encode())
+    write_beside(path, filled(path.read_text("utf-8"), tables, name=path.name).encode())

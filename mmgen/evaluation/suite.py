@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmgen import hub
-from mmgen.core.errors import MMGenError, UnknownNameError
+from mmgen.core.errors import MMGenError
 from mmgen.core.files import read_json, write_beside
 from mmgen.evaluation.task import FoundTask
+from mmgen.evaluation.weights import weights_of
 from mmgen.version import __version__
 
 __all__ = ["Asked", "Suite"]
@@ -116,15 +116,3 @@ class Suite:
         if task.about.pipeline is not None:
             about["weights"] = weights_of(self.asked.pipeline or task.about.pipeline)
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def weights_of(name: str) -> str:
-    """The checksums of a pipeline's weights in one; empty if it is no recipe and no folder."""
-    folder = Path(hub.inner_folder(name))
-    manifest = folder / "pipeline.json"
-    if not folder.is_dir():
-        try:
-            manifest = hub.find_recipe(name).path.with_suffix(".json")
-        except UnknownNameError:
-            return ""
-    return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""

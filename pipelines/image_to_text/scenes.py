@@ -43,14 +43,9 @@ CARD = Card(
         "Marred pictures were not yet kept free of the pairs that are never to be seen."
     ),
     scores={
-        "true captions told from false ones": (
-            "99.6 % (498 of 500, 95 % interval 98.6 to 99.9), with never-seen pairs 100 % (99.2 to "
-            "100); one colour, shape, size or background is another; benchmarks.tasks.reading"
-        ),
-        "marred pictures": (
-            "of generated ones those that the program cannot read are told with an AUROC of 0.90"
-        ),
-        "nats for a caption": "6.31, with never-seen pairs 6.26; what is said is partly chance",
+        "reading: true captions told from false ones, pairs seen": "99.6 % (98.6 to 99.9, n = 500)",
+        "reading: true captions told, pairs never seen": "100.0 % (99.2 to 100.0, n = 500)",
+        "reading: marred pictures told, AUROC": "0.8988",
     },
     limits=(
         "Knows the words of the simulator's grammar, in lower case, and pictures like its own. "

@@ -42,11 +42,8 @@ CARD = Card(
         "OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train observation-to-actions:hopper."
     ),
     scores={
-        "return as a share of the expert's": (
-            "99.7 % (50 episodes, 95 % bootstrap interval 99.0 to 100.1; mean 3,707, expert 3,718 "
-            "in its two episodes, random actions 0.4 %); benchmarks.tasks.locomotion"
-        ),
-        "episodes that last 1,000 steps": "98.0 % (49 of 50, 89.5 to 99.6)",
+        "locomotion: return as a share of the expert's": "99.7 % (99.0 to 100.1, n = 50)",
+        "locomotion: episodes that last to the end": "98.0 % (89.5 to 99.7, n = 50)",
     },
     limits=(
         "Has seen two episodes, and not how to get up or to start otherwise. Where four actions of "

@@ -13,9 +13,18 @@ import pytest
 from mmgen import hub
 from mmgen.core.errors import LoadError, MissingDependency, SpecError, UnknownNameError
 from mmgen.evaluation.report import write_report
-from mmgen.evaluation.results import filled, in_words, markdown, read_records, rows_of, task_of
-from mmgen.evaluation.suite import Asked, Suite, weights_of
+from mmgen.evaluation.results import (
+    filled,
+    in_words,
+    markdown,
+    marked,
+    read_records,
+    rows_of,
+    task_of,
+)
+from mmgen.evaluation.suite import Asked, Suite
 from mmgen.evaluation.task import KINDS, FoundTask, Task, find_tasks
+from mmgen.evaluation.weights import of_other_weights, weights_of
 
 ROOT = Path(__file__).parents[2]
 TASKS = [task for kind in KINDS for task in find_tasks(kind).values()]
@@ -131,11 +140,21 @@ def test_a_table_goes_between_its_marks(tmp_path: Path) -> None:
     table = markdown(rows)
     assert table.splitlines()[2].startswith("| small: `x` | right | 50.0 % (")
     marks = "a\n<!-- results: begin -->\nold\n<!-- results: end -->\nb"
-    text = filled(marks, [table], name="README.md")
+    tables = {"results": [table], "pipelines": ["other"]}
+    text = filled(marks, tables, name="README.md")
     assert "old" not in text and table in text and text.startswith("a\n") and text.endswith("\nb")
-    assert filled(text, [table], name="README.md") == text
-    with pytest.raises(ValueError, match=r"README\.md has no place"):
-        filled("a", [table], name="README.md")
+    assert filled(text, tables, name="README.md") == text
+    assert marked(text, "results") == table.splitlines() and marked(text, "pipelines") is None
+    with pytest.raises(ValueError, match=r"README\.md has no place.*results: begin"):
+        filled("a", tables, name="README.md")
+
+
+def test_a_record_of_other_weights_is_told() -> None:
+    name = "text-to-image:scenes"
+    for told, other in ((weights_of(name), False), ("0" * 64, True), (None, False)):
+        record = {"settings": {"pipeline": name, "weights_sha256": told}}
+        assert of_other_weights(record) == other
+    assert not of_other_weights({"settings": {"pipeline": "no/recipe", "weights_sha256": "0"}})
 
 
 def test_a_report_holds_all_it_shows(tmp_path: Path) -> None:
