@@ -5,7 +5,6 @@ Shape letters: B batch, M prompt tokens, L tokens, V targets.
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgen.backends.from_transformers.asking import asked, takes
 from mmgen.backends.from_transformers.targets import ReadCache, Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
@@ -79,10 +79,9 @@ class ReadingOn(nn.Module, ABC):
         logits_BLV, cache.inner = self._run(
             read,
             length,
+            cache.inner,
             attention_mask=mask_BL.long(),
             position_ids=(mask_BL.cumsum(1) - 1).clamp(min=0)[:, seen:],
-            past_key_values=cache.inner,
-            use_cache=True,
         )
         cache.length += length
         return self.targets.log_probs(logits_BLV)
@@ -100,8 +99,8 @@ class ReadingOn(nn.Module, ABC):
         """What it reads of further ids."""
 
     @abstractmethod
-    def _run(self, read: Tensor, length: int, **given: Any) -> tuple[Tensor, Any]:
-        """Logits of the last `length` places (B, L, V), and its cache."""
+    def _run(self, read: Tensor, length: int, kept: Any, **given: Any) -> tuple[Tensor, Any]:
+        """Logits of the last `length` places (B, L, V), and what it keeps for the next call."""
 
 
 class CausalLanguageModel(ReadingOn):
@@ -117,21 +116,21 @@ class CausalLanguageModel(ReadingOn):
 
     condition = ConditionSpec(token_dim=1)
 
-    def __init__(self, model: nn.Module, targets: Targets, *, context: int | None) -> None:
-        super().__init__(model, targets, context=context)
-        self._positioned = "position_ids" in inspect.signature(model.forward).parameters
-
     def _prompt(self, c: Condition) -> Tensor:
         return c.tokens[..., 0]
 
     def _embedded(self, ids_BL: Tensor) -> Tensor:
         return ids_BL
 
-    def _run(self, read: Tensor, length: int, **given: Any) -> tuple[Tensor, Any]:
-        if not self._positioned:
+    def _run(self, read: Tensor, length: int, kept: Any, **given: Any) -> tuple[Tensor, Any]:
+        kind = type(self.model)
+        if not takes(kind, "position_ids"):
             del given["position_ids"]
-        found = self.model(input_ids=read, **given)
-        return found.logits[:, -length:], found.past_key_values
+        if takes(kind, "logits_to_keep"):
+            # Those of a prompt are nobody's concern.
+            given["logits_to_keep"] = length
+        found, kept = asked(self.model, kept, input_ids=read, **given)
+        return found.logits[:, -length:], kept
 
 
 class Prompts(Encoder):

@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmgen.backends.from_transformers.asking import asked
 from mmgen.core.condition import Condition
 
 __all__ = ["follows", "text_part"]
 
-Ask = Callable[[nn.Module, Tensor, Condition, Any], Any]
+Ask = Callable[[nn.Module, Tensor, Condition, Any], tuple[Any, Any]]
 
 
 def follows(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> tuple[Tensor, Any]:
@@ -30,8 +31,8 @@ def follows(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> tuple
     Returns:
         Logits (B, L, W), and the cache with these ids.
     """
-    found = _ASKED.get(type(model).__name__, _by_states)(model, own_BL, c, cache)
-    return found.logits, found.past_key_values
+    found, kept = _ASKED.get(type(model).__name__, _by_states)(model, own_BL, c, cache)
+    return found.logits, kept
 
 
 def text_part(model: nn.Module) -> nn.Module:
@@ -41,25 +42,25 @@ def text_part(model: nn.Module) -> nn.Module:
 
 def _by_states(
     model: nn.Module, own_BL: Tensor, c: Condition, cache: Any, *, mask: Tensor | None = None
-) -> Any:
+) -> tuple[Any, Any]:
     from transformers.modeling_outputs import BaseModelOutput
 
-    return model(
+    return asked(
+        model,
+        cache,
         encoder_outputs=BaseModelOutput(last_hidden_state=c.tokens),
         attention_mask=(c.mask if mask is None else mask).long(),
         decoder_input_ids=own_BL,
-        past_key_values=cache,
-        use_cache=True,
     )
 
 
-def _of_subsampled(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
+def _of_subsampled(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> tuple[Any, Any]:
     # It takes the mask of frames, and halves their number with each convolution.
     frames = c.mask.repeat_interleave(2**model.config.num_conv_layers, dim=1)
     return _by_states(model, own_BL, c, cache, mask=frames)
 
 
-def _of_masked(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
+def _of_masked(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> tuple[Any, Any]:
     # It takes the mask of states from what its encoder gave, and none from a caller.
     read = SimpleNamespace(
         last_hidden_state=c.tokens,
@@ -67,19 +68,17 @@ def _of_masked(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> An
         hidden_states=None,
         attentions=None,
     )
-    return model(
-        encoder_outputs=read, decoder_input_ids=own_BL, past_key_values=cache, use_cache=True
-    )
+    return asked(model, cache, encoder_outputs=read, decoder_input_ids=own_BL)
 
 
-def _of_part(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> Any:
+def _of_part(model: nn.Module, own_BL: Tensor, c: Condition, cache: Any) -> tuple[Any, Any]:
     # The whole has no such call, or takes for padding what texts begin with.
-    return getattr(model, _PARTS[type(model).__name__])(
+    return asked(
+        getattr(model, _PARTS[type(model).__name__]),
+        cache,
         input_ids=own_BL,
         encoder_hidden_states=c.tokens,
         encoder_attention_mask=c.mask.long(),
-        past_key_values=cache,
-        use_cache=True,
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from mmgen.backends.from_transformers.asking import asked
 from mmgen.backends.from_transformers.causal import ReadingOn
 from mmgen.backends.from_transformers.targets import Targets
 from mmgen.core.condition import Condition
@@ -50,10 +51,10 @@ class SeeingLanguageModel(ReadingOn):
     def _embedded(self, ids_BL: Tensor) -> Tensor:
         return self.model.get_input_embeddings()(ids_BL)
 
-    def _run(self, read: Tensor, length: int, **given: Any) -> tuple[Tensor, Any]:
-        found = self.model.get_decoder()(inputs_embeds=read, **given)
+    def _run(self, read: Tensor, length: int, kept: Any, **given: Any) -> tuple[Tensor, Any]:
+        found, kept = asked(self.model.get_decoder(), kept, inputs_embeds=read, **given)
         states_BLD = found.last_hidden_state[:, -length:]
-        return self.model.get_output_embeddings()(states_BLD), found.past_key_values
+        return self.model.get_output_embeddings()(states_BLD), kept
 
 
 class Conversations(Encoder):
