@@ -173,7 +173,9 @@ class Pipeline(Learner, Door):
         if not conditions:
             raise ValueError("Expected at least one condition, got an empty list.")
         settings = resolve_options(self.options(), options)
-        parted = self._parted(conditions, settings)
+        own = {o.name: settings[o.name] for o in self.encoder.options()}
+        conditions = [self.encoder.asked(one, **own) for one in conditions]
+        parted = self._parted(conditions, own)
         if parted is not None:
             if known is not None or operator is not None:
                 raise SpecError(
@@ -237,10 +239,9 @@ class Pipeline(Learner, Door):
             return self.model(c, **{o.name: settings[o.name] for o in self.model.options()})
 
     def _parted(
-        self, conditions: Sequence[Any], settings: Mapping[str, Any]
+        self, conditions: Sequence[Any], own: Mapping[str, Any]
     ) -> tuple[Parted, ...] | None:
-        """Conditions in their parts, if any of them has some."""
-        own = {o.name: settings[o.name] for o in self.encoder.options()}
+        """Conditions in their parts, by the encoder's own options, if any of them has some."""
         found = [self.encoder.parted(y, **own) for y in conditions]
         if not any(found):
             return None

@@ -65,8 +65,20 @@ class Encoder(Fitted):
         return value
 
     def options(self) -> tuple[Option, ...]:
-        """What `check` and `parted` take."""
+        """What `asked`, `check` and `parted` take."""
         return ()
+
+    def asked(self, value: Any, **options: Any) -> Any:
+        """The value with what the options of a call say of it; itself, if they say nothing.
+
+        Args:
+            value: A condition of a call.
+            options: Those that `options` lists, all of them.
+
+        Raises:
+            TypeError, ValueError: If they say something that means nothing.
+        """
+        return value
 
     def check(self, values: Sequence[Any], **options: Any) -> None:
         """Refuse values that could be encoded but not answered (words never seen, say).

@@ -21,6 +21,7 @@ from mmgen.backends.from_transformers.files import (
     load_reader,
     load_words,
 )
+from mmgen.backends.from_transformers.languages import languages_of
 from mmgen.backends.from_transformers.phonemes import Phonemes
 from mmgen.backends.from_transformers.pictures import Pictures
 from mmgen.backends.from_transformers.seeing import Conversations, SeeingLanguageModel
@@ -85,12 +86,16 @@ def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -
     model, tokenizer = _loaded("AutoModelForSeq2SeqLM", found, place, dtype)
     context, targets = _context(model.config), _targets(model, found)
     start, forced = _start(model, found), _first(model.generation_config.forced_bos_token_id)
-    languages = _languages(tokenizer)
-    if forced is None and languages:
-        forced = languages.get(getattr(tokenizer, "tgt_lang", None))
-    if forced is None and languages:
-        forced = next(iter(languages.values()))
-    begin = (start,) if forced is None else (start, forced)
+    languages = languages_of(tokenizer, model.config)
+    if forced is None:
+        forced = languages.begins.get(getattr(tokenizer, "tgt_lang", None))
+    begin: tuple[int | None, ...] = (start,) if forced is None else (start, forced)
+    if start in languages.begins.values():
+        # Texts of some begin with nothing but their language.
+        begin = (start,)
+    elif languages.begins and forced is None:
+        # Whoever asks has to say which.
+        begin = (start, None)
     encoder = Sources(
         model.get_encoder(),
         tokenizer,
@@ -101,7 +106,8 @@ def _sequence_to_sequence(found: Recognised, place: Place, dtype: torch.dtype) -
         split="sentences" if found.task == "translation" else "never",
     )
     network = SequenceToSequence(model, targets, condition=encoder.spec, context=context)
-    return _foreign(found, encoder, network, tokenizer, as_target=True)
+    # Where languages begin a text, both are read by the same pieces.
+    return _foreign(found, encoder, network, tokenizer, as_target=not languages.begins)
 
 
 def _speech_recognition(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
@@ -355,16 +361,6 @@ def _excluded(generation: Any, targets: Targets) -> Excluded:
 def _context(config: Any) -> int | None:
     text = config.get_text_config(decoder=True)
     return next((n for n in (getattr(text, k, None) for k in _CONTEXTS) if n), None)
-
-
-def _languages(tokenizer: Any) -> dict[str, int]:
-    """Ids of the languages that a text may begin with, by the tokenizer's own codes."""
-    codes: Sequence[str] = getattr(tokenizer, "fairseq_language_codes", None) or tuple(
-        getattr(tokenizer, "lang_code_to_id", None) or ()
-    )
-    if hasattr(tokenizer, "lang_code_to_token"):
-        return {c: tokenizer.get_lang_id(c) for c in tokenizer.lang_code_to_token}
-    return {code: tokenizer.convert_tokens_to_ids(code) for code in codes}
 
 
 def _first(*values: Any) -> Any:

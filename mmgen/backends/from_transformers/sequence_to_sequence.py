@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from mmgen.backends.from_transformers.decoders import follows
 from mmgen.backends.from_transformers.glossary import Demanding, checked_glossary, demanded
+from mmgen.backends.from_transformers.languages import Languages
 from mmgen.backends.from_transformers.targets import ReadCache, Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
-from mmgen.core.errors import close_names
 from mmgen.core.options import Option
 from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
@@ -26,7 +26,7 @@ from mmgen.modalities.text.by_sentence import by_sentence
 
 __all__ = ["SequenceToSequence", "Sources"]
 
-_VALUE_KEYS = {"text", "source_lang", "target_lang", "glossary"}
+_VALUE_KEYS = {"text", "source_lang", "target_lang", "glossary", "prefix"}
 # How models of several languages without tokens of their own are told which one to write.
 _TOLD = re.compile(r"\s*(>>[^<>\s]+<<)\s*")
 
@@ -91,17 +91,19 @@ class Sources(Encoder):
     """Source texts as what a pretrained encoder makes of them.
 
     A value is a text, or {"text": ..., "target_lang": ..., "source_lang": ...} for a model of many
-    languages, by the codes of its own tokenizer. None is an error: such a model always has a
-    source. A text that is too long is refused, never cut; with split="sentences" a text of several
-    sentences is answered one by one, and what is too long in pieces. With a glossary,
-    {"source term": "target term"}, as an option or a part of a value, an answer contains the terms
-    that belong to those of its source.
+    languages, by the codes of its own tokenizer, tags of BCP 47 or English names. None is an error:
+    such a model always has a source. A text that is too long is refused, never cut; with
+    split="sentences" a text of several sentences is answered one by one, and what is too long in
+    pieces. With a glossary, {"source term": "target term"}, an answer contains the terms that
+    belong to those of its source; a prefix, as "summarize: ", is put before each text that is
+    read. Languages, glossary and prefix are options of a call as well as parts of a value.
 
     Args:
         encoder: The model's encoder.
         tokenizer: Its tokenizer.
-        begin: Ids that the decoder begins with if no language is asked for.
-        languages: The id of each language that the decoder may begin with, if there are several.
+        begin: Ids that the decoder begins with if no language is asked for; None in the place of a
+            language that has to be asked for.
+        languages: Those of the answer, if there are several.
         max_tokens: Longest source; None for any.
         split: "sentences" or "never", if not asked otherwise.
     """
@@ -113,14 +115,14 @@ class Sources(Encoder):
         encoder: nn.Module,
         tokenizer: Any,
         *,
-        begin: Sequence[int],
-        languages: Mapping[str, int],
+        begin: Sequence[int | None],
+        languages: Languages,
         max_tokens: int | None,
         split: str = "never",
     ) -> None:
         super().__init__()
         self.encoder, self.tokenizer = encoder, tokenizer
-        self.begin, self.languages = tuple(begin), dict(languages)
+        self.begin, self.languages = tuple(begin), languages
         self.max_tokens, self.split = max_tokens, split
 
     @property
@@ -131,41 +133,52 @@ class Sources(Encoder):
     def options(self) -> tuple[Option, ...]:
         said = "Whether a text of several sentences is answered one by one."
         terms = "How terms are to be translated, {source term: target term}; with temperature 0."
+        put = "What is put before each text that is read, as 'summarize: '."
+        told = {"optional": True, "kind": str}
+        languages = (
+            Option("source_lang", None, "Language of the text, as 'en' or 'English'.", **told),
+            Option("target_lang", None, "Language to write, as 'de' or 'German'.", **told),
+        )
         return (
             Option("split", self.split, said, choices=("sentences", "never")),
             Option("glossary", None, terms, optional=True, kind=dict),
+            Option("prefix", None, put, **told),
+            *(languages if self.languages.targets else ()),
         )
 
+    def asked(self, value: Any, **options: Any) -> Any:
+        said = {n: v for n, v in options.items() if n in _VALUE_KEYS and v is not None}
+        if not said:
+            return value
+        asked = self._asked(value)
+        if "glossary" in said:
+            own = checked_glossary(asked.get("glossary", {}))
+            said["glossary"] = checked_glossary(said["glossary"]) | own
+        # What a value says of itself comes first.
+        return {**said, **{n: v for n, v in asked.items() if n != "glossary" or n not in said}}
+
     def parted(self, value: Any, **options: Any) -> Parted | None:
-        glossary = options["glossary"]
-        if glossary is None and options["split"] == "never":
+        """A value sentence by sentence, if there are several."""
+        if options["split"] == "never":
             return None
         asked = self._asked(value)
-        if glossary is not None:
-            own = checked_glossary(asked.get("glossary", {}))
-            asked = {**asked, "glossary": checked_glossary(glossary) | own}
-        whole = None if glossary is None else Parted.of_one(asked)
-        return whole if options["split"] == "never" else self._by_sentence(asked) or whole
-
-    def _by_sentence(self, asked: Mapping[str, Any]) -> Parted | None:
-        """A value sentence by sentence, if there are several."""
+        source, target = self._spoken(asked)
         told = _TOLD.match(asked["text"])
         text = asked["text"][told.end() :] if told else asked["text"]
-        source, target = (getattr(self.tokenizer, f"{n}_lang", None) for n in ("source", "target"))
 
         def value_of(piece: str) -> dict[str, Any]:
             return {**asked, "text": f"{told[1]} {piece}" if told else piece}
 
         def fits(piece: str) -> bool:
-            ids = self._tokens(value_of(piece)["text"], asked.get("source_lang"))
+            ids = self._tokens(value_of(piece))
             return self.max_tokens is None or len(ids) <= self.max_tokens
 
         return by_sentence(
             text,
             value_of,
             fits=fits,
-            language=asked.get("source_lang") or source,
-            answer_language=asked.get("target_lang") or target,
+            language=source or getattr(self.tokenizer, "source_lang", None),
+            answer_language=target or getattr(self.tokenizer, "target_lang", None),
         )
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
@@ -192,15 +205,14 @@ class Sources(Encoder):
 
     def _read(self, value: Any) -> tuple[list[int], tuple[int, ...], tuple[str, ...]]:
         asked = self._asked(value)
-        ids = self._tokens(asked["text"], asked.get("source_lang"))
+        begin, ids = self._begin(self._spoken(asked)[1]), self._tokens(asked)
         if self.max_tokens is not None and len(ids) > self.max_tokens:
             raise ValueError(
                 f"Expected a text of at most {self.max_tokens} tokens, got {len(ids)}: "
                 f"{asked['text'][:40]!r}... The model reads no more; nothing is cut. Give it in "
                 'parts, or give split="sentences".'
             )
-        terms = demanded(asked["text"], checked_glossary(asked.get("glossary", {})))
-        return ids, self._begin(asked.get("target_lang")), terms
+        return ids, begin, demanded(asked["text"], checked_glossary(asked.get("glossary", {})))
 
     def _asked(self, value: Any) -> Mapping[str, Any]:
         """A value by its parts."""
@@ -212,38 +224,38 @@ class Sources(Encoder):
                 'Expected a text, or {"text": ..., "target_lang": ..., "source_lang": ...}; got '
                 f"{value!r:.80}."
             )
-        text = asked["text"]
-        if not isinstance(text, str):
-            raise TypeError(f"Expected a text (str), got {type(text).__name__}: {text!r:.60}.")
-        if not text.strip():
+        for name in ("text", "prefix"):
+            if not isinstance(asked.get(name, ""), str):
+                kind = type(asked[name]).__name__
+                raise TypeError(f"Expected a {name} (str), got {kind}: {asked[name]!r:.60}.")
+        if not asked["text"].strip():
             raise ValueError("The text is empty. Say something.")
         return asked
 
-    def _tokens(self, text: str, language: str | None) -> list[int]:
-        if language is None:
+    def _spoken(self, asked: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The languages of a text and of its answer, by the model's own codes."""
+        source = self.languages.source(asked.get("source_lang"))
+        return source, self.languages.target(asked.get("target_lang"))
+
+    def _tokens(self, asked: Mapping[str, Any]) -> list[int]:
+        source, target = self._spoken(asked)
+        text = self.languages.before(source, target) + asked.get("prefix", "") + asked["text"]
+        if source not in self.languages.begins:
             return self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
-        self._checked(language)
         before = self.tokenizer.src_lang
         try:
-            self.tokenizer.src_lang = language
+            self.tokenizer.src_lang = source
             return self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
         finally:
             self.tokenizer.src_lang = before
 
     def _begin(self, language: str | None) -> tuple[int, ...]:
-        if language is None:
-            return self.begin
-        return (*self.begin[:-1], self.languages[self._checked(language)])
-
-    def _checked(self, language: Any) -> str:
-        if not self.languages:
+        if language in self.languages.begins:
+            return (*self.begin[:-1], self.languages.begins[language])
+        if None in self.begin:
+            known = self.languages.targets
             raise ValueError(
-                "This model is of one pair of languages, or is told in its text which one to "
-                "write; leave source_lang and target_lang out."
+                f"This model writes {len(known)} languages. Give target_lang, such as "
+                f"{known[0]!r} or a name as 'German'."
             )
-        if language not in self.languages:
-            raise ValueError(
-                f"{language!r} is no language of this model. "
-                f"{close_names(str(language), self.languages)}"
-            )
-        return language
+        return self.begin
