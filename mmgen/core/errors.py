@@ -37,18 +37,21 @@ class UnknownNameError(MMGenError, ValueError):
 
 
 class MissingDependency(MMGenError, ImportError):
-    """An optional library that is not installed.
+    """An optional library or program that is not installed.
 
     Args:
-        library: The module that failed to import.
+        library: The module that failed to import, or the program that was not found.
         extra: The extra of mmgen that brings it.
         purpose: What it is needed for.
+        command: What installs it, where no extra does.
     """
 
-    def __init__(self, library: str, *, extra: str, purpose: str) -> None:
+    def __init__(
+        self, library: str, *, extra: str = "", purpose: str, command: str | None = None
+    ) -> None:
+        command = command or f'pip install "mmgen-sdk[{extra}]"'
         super().__init__(
-            f"{purpose} needs {library}, which is not installed. "
-            f'Install it with: pip install "mmgen-sdk[{extra}]"'
+            f"{purpose} needs {library}, which is not installed. Install it with: {command}"
         )
 
 
