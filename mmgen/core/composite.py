@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.errors import SpecError, UnknownNameError, close_names
 from mmgen.core.options import Option
+from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
 
 __all__ = ["CompositeEncoder"]
@@ -120,6 +122,16 @@ class CompositeEncoder(Encoder):
         for name, part in self.parts.items():
             own = {o.name: options[o.name] for o in part.options()}
             part.check(columns[name], **own)
+
+    def parted(self, value: Any, **options: Any) -> Parted | None:
+        """The main part's parts, each with the others beside it."""
+        row = dict(self._rows([value])[0])
+        main = self.parts[self.main]
+        own = {o.name: options[o.name] for o in main.options()}
+        found = None if row.get(self.main) is None else main.parted(row[self.main], **own)
+        if found is None:
+            return None
+        return replace(found, values=tuple({**row, self.main: one} for one in found.values))
 
     def assets(self) -> dict[str, bytes]:
         return {

@@ -3,6 +3,9 @@
 from mmgen.modalities.text.byte_text import ByteText
 from mmgen.modalities.text.encoder import TextEncoder
 from mmgen.modalities.text.files import PREVIEW_SUFFIX, SUFFIXES, load, measures, save, save_many
+from mmgen.modalities.text.lexicon import Lexicon
+from mmgen.modalities.text.phones import PhoneEncoder
+from mmgen.modalities.text.spoken import spoken_words
 from mmgen.modalities.text.subwords import SubwordText
 from mmgen.modalities.text.tokenizer import Tokenizer
 
@@ -13,6 +16,8 @@ __all__ = [
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "ByteText",
+    "Lexicon",
+    "PhoneEncoder",
     "SubwordText",
     "TextEncoder",
     "Tokenizer",
@@ -22,6 +27,7 @@ __all__ = [
     "measures",
     "save",
     "save_many",
+    "spoken_words",
 ]
 
 COLUMNS = ("text", "caption", "prompt", "sentence", "txt", "transcription")
