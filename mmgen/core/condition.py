@@ -25,6 +25,8 @@ class Condition:
         lengths: How long the latent is or shall be (B,), where that varies and is known, or None.
         weighted: For guidance, (w, c without one of its parts) for each part whose influence is to
             be w times what it is.
+        frames: What each step of the latent is to be (B, T, F), where a model has found that out
+            of the rest, or None.
     """
 
     batch: int
@@ -34,6 +36,7 @@ class Condition:
     null: Condition | None = None
     lengths: Tensor | None = None
     weighted: tuple[tuple[float, Condition], ...] = ()
+    frames: Tensor | None = None
 
     def select(self, index: Tensor) -> Condition:
         """The examples of the batch that `index` (M,) names, in its order."""
@@ -44,7 +47,8 @@ class Condition:
         null = None if self.null is None else self.null.select(index)
         tokens, mask, vector = pick(self.tokens), pick(self.mask), pick(self.vector)
         weighted = tuple((w, c.select(index)) for w, c in self.weighted)
-        return Condition(len(index), tokens, mask, vector, null, pick(self.lengths), weighted)
+        lengths, frames = pick(self.lengths), pick(self.frames)
+        return Condition(len(index), tokens, mask, vector, null, lengths, weighted, frames)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Condition:
         """The same condition on another device, its real parts in another precision."""
@@ -57,7 +61,8 @@ class Condition:
         null = None if self.null is None else self.null.to(device, dtype)
         tokens, mask, vector = move(self.tokens), move(self.mask), move(self.vector)
         weighted = tuple((w, c.to(device, dtype)) for w, c in self.weighted)
-        return Condition(self.batch, tokens, mask, vector, null, move(self.lengths), weighted)
+        lengths, frames = move(self.lengths), move(self.frames)
+        return Condition(self.batch, tokens, mask, vector, null, lengths, weighted, frames)
 
     def with_null(self, null: Condition) -> Condition:
         """The same condition, guided away from `null`."""
@@ -75,18 +80,23 @@ class Condition:
 
     @staticmethod
     def stack(conditions: Sequence[Condition]) -> Condition:
-        """Join batches one after another, tokens padded to the longest. Drops nulls and weights."""
+        """Join batches one after another, tokens padded to the longest. Drops nulls and weights.
+
+        Frames are of one number of steps.
+        """
         batch = sum(c.batch for c in conditions)
         vectors = [c.vector for c in conditions]
         vector = None if vectors[0] is None else torch.cat(vectors)
         known = [c.lengths for c in conditions]
         lengths = None if known[0] is None else torch.cat(known)
+        steps = [c.frames for c in conditions]
+        frames = None if steps[0] is None else torch.cat(steps)
         if conditions[0].tokens is None:
-            return Condition(batch, vector=vector, lengths=lengths)
+            return Condition(batch, vector=vector, lengths=lengths, frames=frames)
         length = max(c.tokens.shape[1] for c in conditions)
         tokens = torch.cat([_pad(c.tokens, length) for c in conditions])
         mask = torch.cat([_pad(_full_mask(c), length) for c in conditions])
-        return Condition(batch, tokens, mask, vector, lengths=lengths)
+        return Condition(batch, tokens, mask, vector, lengths=lengths, frames=frames)
 
     @staticmethod
     def join(parts: Sequence[Condition]) -> Condition:

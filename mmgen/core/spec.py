@@ -91,14 +91,18 @@ class Spec:
 
 @dataclass(frozen=True)
 class ConditionSpec:
-    """The type of an encoded condition: widths of its tokens and of its vector, or None."""
+    """The type of an encoded condition: widths of its tokens, its vector and its frames, or None.
+
+    Encoders give no frames; a model that wraps another one makes them.
+    """
 
     token_dim: int | None = None
     vector_dim: int | None = None
+    frame_dim: int | None = None
 
     def require(self, given: ConditionSpec, *, by: str, giver: str) -> None:
         """Raise SpecError unless what `giver` gives is what `by` expects (this spec)."""
-        for name in ("token_dim", "vector_dim"):
+        for name in ("token_dim", "vector_dim", "frame_dim"):
             want, have = getattr(self, name), getattr(given, name)
             if want != have:
                 raise SpecError(

@@ -42,12 +42,13 @@ class GridTransformer(nn.Module):
         dim: D, width.
         depth: Number of blocks.
         num_heads: Number of attention heads.
-        condition: Widths of the condition to attend to and to modulate by.
+        condition: Widths of the condition to attend to and to modulate by, and of the frames of a
+            sequence.
         timed: Whether it is called with times.
         num_outputs: Give so many numbers per example, from the mean over the grid, and no latent.
 
     Raises:
-        SpecError: If no layout has this rank.
+        SpecError: If no layout has this rank, or one without frames is to be conditioned on them.
     """
 
     boundary = ("embed", "out")
@@ -67,6 +68,11 @@ class GridTransformer(nn.Module):
         super().__init__()
         if len(shape) not in _FOLD:
             raise SpecError(f"Expected an event of one to four axes, got {tuple(shape)}.")
+        if condition.frame_dim and len(shape) != 2:
+            raise SpecError(
+                f"Frames are a condition of sequences (T, F), not of {tuple(shape)}. Leave them "
+                "out."
+            )
         self.rank = len(shape)
         self.patch_size = patch_size if self.rank > 2 else 1
         self.condition = condition
@@ -76,6 +82,7 @@ class GridTransformer(nn.Module):
         self.place = GridEmbedding(dim, axes=_AXES[self.rank])
         self.time = TimeEmbedding(dim) if timed else None
         self.vector = nn.Linear(condition.vector_dim, dim) if condition.vector_dim else None
+        self.frames = nn.Linear(condition.frame_dim, dim) if condition.frame_dim else None
         self.transformer = Transformer(
             dim,
             depth=depth,
@@ -108,6 +115,8 @@ class GridTransformer(nn.Module):
         sizes = self._grid(z_BCHW.shape)
         patches = {"p": p, "q": p} if self.rank > 2 else {}
         x_BLD = self.embed(rearrange(z_BCHW, fold, **patches)) + self.place(sizes)
+        if self.frames is not None:
+            x_BLD = x_BLD + self.frames(c.frames[:, : x_BLD.shape[1]])
         there_BL = self._there(sizes, c)
         x_BLD = self.transformer(
             x_BLD,

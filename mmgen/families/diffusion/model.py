@@ -115,16 +115,19 @@ class Diffusion(Model):
         """E[x_0 | z_t, c] for z_t (B, *event) at times t (B,), in the precision of z_t.
 
         Beyond the lengths of c, data are taken to be standard normal and independent of the rest,
-        so that paddings need no care of samplers and likelihoods: their share of both is known.
+        so that paddings need no care of samplers and likelihoods: their share of both is known, and
+        the network sees no more than the longest.
         """
         own = next(self.network.parameters()).dtype
-        prediction = self.network(z_t.to(own), t.to(z_t.device, torch.float32), c).to(z_t.dtype)
-        x_0 = self.path.data_of(z_t, prediction, t, target=self.target)
+        seen = z_t if c.lengths is None else z_t[:, : int(c.lengths.max())]
+        prediction = self.network(seen.to(own), t.to(z_t.device, torch.float32), c).to(z_t.dtype)
+        x_0 = self.path.data_of(seen, prediction, t, target=self.target)
         if c.lengths is None:
             return x_0
         t = t.to(z_t).reshape(-1, *(1,) * (z_t.ndim - 1))
         alpha, sigma = self.path.alpha(t), self.path.sigma(t)
         padding = alpha / (alpha.square() + sigma.square()) * z_t
+        x_0 = torch.cat((x_0, padding[:, seen.shape[1] :]), dim=1)
         return torch.where(within(c.lengths, z_t), x_0, padding)
 
     def loss(
