@@ -1,0 +1,221 @@
+"""English text to speech at 16 kHz, in six voices.
+
+Data: the sets `translation`, `text`, `kathleen` and `ljspeech` below the folder that MMGEN_DATA
+names, and the program flite, which says the sentences of the first two. What it has said is kept in
+the folder that MMGEN_SPEECH names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+
+from mmgen.core.card import Card
+from mmgen.core.composite import CompositeEncoder
+from mmgen.core.spec import ConditionSpec
+from mmgen.families.diffusion import Diffusion
+from mmgen.guidance.classifier_free import ClassifierFreeGuidance
+from mmgen.guidance.durations import DurationModel
+from mmgen.modalities.audio import Audio, LogMel, MelSpec, in_a_row, load, resample
+from mmgen.modalities.label import LabelEncoder
+from mmgen.modalities.text import Lexicon, PhoneEncoder, spoken_words
+from mmgen.nn.frames import FrameNetwork
+from mmgen.nn.vocoder import Vocoder
+from mmgen.pipeline import Pipeline
+from mmgen.simulators.speech import PHONES, VOICES, corpus, pronounce
+from mmgen.training import Vocoding
+from mmgen.training.data import data_file
+from mmgen.training.pairs import ListedPairs, Pairs
+
+__all__ = [
+    "CARD",
+    "DEBUG",
+    "PRETRAINING",
+    "PREVIEW",
+    "SPEAKERS",
+    "TRAINING",
+    "build",
+    "debug",
+    "pairs",
+    "pretraining",
+    "recordings",
+    "sentences",
+]
+
+CARD = Card(
+    x="audio",
+    y="text",
+    family="diffusion",
+    summary="English text to speech at 16 kHz, in one of six voices.",
+    data=(
+        "6,400 sentences of Tatoeba (CC BY 2.0 FR) and of Shakespeare (public domain), said by "
+        "four voices of flite (Carnegie Mellon University, a BSD-like licence), and 310 recordings "
+        "of two real ones: kathleen (CC0 1.0) and LJ Speech (public domain)."
+    ),
+    licence="Apache-2.0",
+    parameters=4_756_644,
+    trained="Not yet: no weights are shipped. `mmgen train text-to-audio:speech` makes them.",
+    scores={},
+    limits="Read sentences of American English, at most 12 s each.",
+)
+
+RATE = 16_000
+SPEAKERS = (*VOICES, "kathleen", "ljspeech")
+
+TRAINING = {
+    "steps": 2_500,
+    "batch_size": 16,
+    "optimizer": "muon",
+    "learning_rate": 2e-3,
+    "warmup": 100,
+    "by_length": 20,
+    "ema": 0.998,
+    "sample_every": 0,
+    "checkpoint_every": 250,
+    "statistics_from": 1024,
+}
+
+PRETRAINING = {
+    "vocoder": {"steps": 2_000, "batch_size": 16, "learning_rate": 2e-3, "sample_every": 0},
+}
+
+DEBUG = {
+    "num_mels": 16,
+    "max_length": 64,
+    "text_dim": 32,
+    "text_depth": 1,
+    "dim": 32,
+    "depth": 2,
+    "vocoder_dim": 32,
+    "vocoder_depth": 1,
+}
+
+PREVIEW = [
+    "The train to the coast leaves at half past nine.",
+    {"text": "Would you like some tea?", "speaker": "slt"},
+    {"text": "She sold her house and moved to Canada.", "speaker": "rms"},
+    {"text": "That is not what I meant to say, my lord.", "speaker": "kathleen"},
+    {"text": "He was born on the 3rd of May, 1912.", "speaker": "ljspeech"},
+]
+
+_SIMULATED = (("tatoeba", 4_800), ("shakespeare", 1_600))
+_SEED = 20_261_128
+# A recording of a real voice is seen so often in an epoch: there are few of them.
+_COPIES = 4
+# The same that `benchmarks.tasks.vocoder` holds out.
+_HELD_OUT, _SPLIT_SEED = 20, 20_265
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z ,;:.?!'\-]*")
+
+
+def sentences(source: str, split: str = "train") -> list[str]:
+    """Sentences of plain letters, of 3 to 16 words: of "tatoeba", or lines of "shakespeare"."""
+    if source == "tatoeba":
+        found = _lines(f"translation/tatoeba_zh_en_{split}.tsv.gz")
+        said, shortest, longest = [row.split("\t")[0] for row in found], 3, 16
+    else:
+        found = _lines("text/tinyshakespeare.txt.gz")
+        said, shortest, longest = [row.strip() for row in found if not row.endswith(":")], 5, 11
+    plain = [s for s in dict.fromkeys(said) if _PLAIN.fullmatch(s)]
+    return [s for s in plain if shortest <= len(s.split()) <= longest]
+
+
+def recordings(speaker: str, split: str = "train") -> list[tuple[str, Audio]]:
+    """(text, sound at 16 kHz) of a real voice, "kathleen" or "ljspeech"."""
+    rows = [json.loads(row) for row in data_file(f"{speaker}/meta.jsonl").read_text().splitlines()]
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(rows))
+    chosen = order[_HELD_OUT:] if split == "train" else order[:_HELD_OUT]
+    with zipfile.ZipFile(data_file(f"{speaker}/{speaker}_dev.zip")) as archive:
+        return [
+            (
+                rows[i].get("text_norm", rows[i]["text"]),
+                resample(load(archive.read(rows[i]["file"])).mono(), RATE),
+            )
+            for i in order
+            if i in set(chosen.tolist())
+        ]
+
+
+def pairs(split: str = "train") -> Pairs:
+    """Pairs ({"text", "speaker"}, sound). Only the training split has simulated ones."""
+    real = [
+        ({"text": text, "speaker": speaker}, sound)
+        for speaker in ("kathleen", "ljspeech")
+        for text, sound in recordings(speaker, split)
+    ]
+    if split != "train":
+        return ListedPairs(real)
+    simulated = [
+        ({"text": clip.text, "speaker": clip.speaker}, clip.path) for clip in corpus(_texts())
+    ]
+    return ListedPairs([*simulated, *real * _COPIES])
+
+
+def build(
+    *,
+    num_mels: int = 80,
+    max_length: int = 768,
+    text_dim: int = 128,
+    text_depth: int = 3,
+    dim: int = 192,
+    depth: int = 6,
+    vocoder_dim: int = 256,
+    vocoder_depth: int = 5,
+) -> Pipeline:
+    """The pipeline with fresh weights."""
+    text = PhoneEncoder(PHONES, pronounce=_pronounced, dim=text_dim, depth=0, join=in_a_row)
+    speaker = LabelEncoder(SPEAKERS, dim=text_dim, vector=True)
+    encoder = CompositeEncoder(main="text", parts={"text": text, "speaker": speaker})
+    mel = MelSpec(RATE, fft=1024, hop=256, window=1024, num_mels=num_mels, fmin=0.0, fmax=RATE / 2)
+    vocoder = Vocoder(mel, dim=vocoder_dim, depth=vocoder_depth)
+    codec = LogMel(mel, max_length=max_length, vocoder=vocoder)
+    condition = ConditionSpec(
+        vector_dim=text_dim, frame_dim=DurationModel.frame_dim(text_dim, num_mels)
+    )
+    network = FrameNetwork(num_mels, dim=dim, depth=depth, condition=condition)
+    frames = Diffusion(network, spec=codec.spec, target="data", num_inference_steps=10)
+    guided = ClassifierFreeGuidance(frames, guidance_scale=1.0)
+    model = DurationModel(guided, token_dim=text_dim, depth=text_depth)
+    return Pipeline(encoder=encoder, model=model, codec=codec, condition_dropout=0.05)
+
+
+def pretraining(stage: str, pipe: Pipeline) -> Vocoding:
+    """What is trained before the pipeline: its vocoder, on sounds alone."""
+    return Vocoding(pipe.codec.vocoder)
+
+
+def debug() -> Pipeline:
+    """A tiny one with random weights."""
+    pipe = build(**DEBUG)
+    words = {w for y in PREVIEW for w in spoken_words(y if isinstance(y, str) else y["text"])}
+    said = {word: ("m", "ae")[: len(word)] for word in words if word.isalpha()}
+    pipe.encoder.parts["text"].lexicon = Lexicon.learn(said)
+    pipe.codec.mean.fill_(-5.0)
+    pipe.codec.std.fill_(2.0)
+    return pipe
+
+
+def _texts() -> list[tuple[str, str]]:
+    """The sentences that flite says, each by one voice."""
+    held_out = set(sentences("tatoeba", "val"))
+    rng, chosen = np.random.default_rng(_SEED), []
+    for source, count in _SIMULATED:
+        known = [s for s in sentences(source) if s not in held_out]
+        chosen += [known[i] for i in rng.permutation(len(known))[:count]]
+    chosen = [chosen[i] for i in rng.permutation(len(chosen))]
+    return [(text, tuple(VOICES)[i % len(VOICES)]) for i, text in enumerate(chosen)]
+
+
+def _pronounced(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """These words, and all others of the same sources, so that few are left to be guessed."""
+    others = {w for s in ("tatoeba", "shakespeare") for t in sentences(s) for w in spoken_words(t)}
+    return pronounce({w for w in {*words, *others} if w[0].isalpha()})
+
+
+def _lines(name: str) -> list[str]:
+    with gzip.open(data_file(name), "rt", encoding="utf-8") as file:
+        return file.read().splitlines()
