@@ -226,8 +226,11 @@ def _run(request: _Request, loading: Loading, output: Path | None) -> dict[str, 
     sampled = time.monotonic()
     path = path or _free_path(request, kind.SUFFIXES[0])
     _save(kind, rows, path, request.conditions)
+    # What fits a line is also said.
+    said = {} if kind.IN_FILES else {"values": rows}
     return {
         "file": str(path),
+        **said,
         "name": request.name,
         "recipe": found.recipe,
         "conditions": list(request.conditions),
@@ -326,6 +329,8 @@ def _print(result: Mapping[str, Any], *, drawn: bool) -> None:
     if result["adapters"]:
         lines["adapters"] = ", ".join(result["adapters"])
     lines["seconds"] = f"{seconds['load']:.1f} to load, {seconds['sample']:.1f} to sample"
+    for value in (value for row in result.get("values", ()) for value in row):
+        typer.echo(value)
     typer.echo(result["file"])
     for label, value in lines.items():
         typer.echo(f"  {label:9} {value}")

@@ -41,6 +41,18 @@ def test_it_writes_what_the_pipeline_draws_with_that_seed(
     assert np.array_equal(pixels(tmp_path / "circle.png"), expected)
 
 
+def test_what_fits_a_line_is_said_too(command: Command, tmp_path: Path) -> None:
+    pipe = Pipeline.compose(
+        x="label", y=None, family="autoregressive", size="debug", labels=["day", "night"]
+    )
+    folder = pipe.save_pretrained(tmp_path / "labels")
+    expected = pipe(None, num_samples=3, seed=1)
+    done = command("generate", folder, "-n", 3, "--seed", 1, "-o", "x.txt")
+    assert done.out.splitlines()[:4] == [*expected, "x.txt"]
+    told = command("generate", folder, "-n", 3, "--seed", 1, "-o", "y.txt", "--json").json
+    assert told["values"] == [expected]
+
+
 def test_a_drawn_seed_is_told_and_gives_the_same_again(
     command: Command, saved: Path, tmp_path: Path
 ) -> None:
