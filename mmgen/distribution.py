@@ -161,6 +161,29 @@ class Distribution:
         rows = [[flat[n * batch + b] for n in range(num_samples)] for b in range(batch)]
         return rows[0] if self.single else rows
 
+    def latents(
+        self,
+        num_samples: int = 1,
+        *,
+        seed: int | Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> Latent:
+        """What `sample` decodes, by the codec, into values.
+
+        Args:
+            num_samples: N.
+            seed: As in `sample`.
+            progress: As in `sample`.
+
+        Returns:
+            z (N, *event) for one condition, (N, B, *event) for several, on the CPU.
+        """
+        drawn = self._draw(num_samples, seed, progress)
+        z, lengths = drawn.z.cpu(), drawn.lengths
+        if not self.single:
+            return Latent(z, lengths)
+        return Latent(z[:, 0], None if lengths is None else lengths[:, 0])
+
     def stream(self, *, seed: int | Sequence[int] | None = None) -> Iterator[Any]:
         """One sample of each condition, while it grows.
 

@@ -9,17 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmgen.core.codec import Codec
+from mmgen.core.codec import Codec, spread
 from mmgen.core.conditional import Completable, Conditional
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.distribution import Known
-from mmgen.guidance.posterior import Posterior, find_posterior
+from mmgen.families.diffusion.conditional import DiffusionConditional
+from mmgen.guidance.posterior import Posterior, find_posterior, mmps
 from mmgen.operators.adapted import as_operator
+from mmgen.operators.mask import Mask
 from mmgen.operators.measurement import Measurement
 from mmgen.operators.operator import check_adjoint
 
 __all__ = ["complete", "measure", "require_one"]
+
+# What an autoencoder loses of an image in [-1, 1], about.
+LOST_STD = 0.05
 
 
 def require_one(
@@ -82,10 +87,36 @@ def complete(
         _spans(m, v, codec) if isinstance(m, str) else _mask(m)
         for m, v in zip(masks, values, strict=True)
     ]
+    values = None if codec.elementwise else codec.seen(tensors)
+    if values is not None and isinstance(conditional, DiffusionConditional):
+        return _seen_in_part(conditional, codec, values, masks), Known(
+            tensors, latent, spread(masks, values.shape)
+        )
     mask = codec.latent_mask(latent, masks)
     z = latent.z.masked_fill(~mask.to(latent.z.device), 0)
     completed = conditional.completing(Latent(z, latent.lengths), mask)
     return completed, Known(tensors, latent, mask)
+
+
+def _seen_in_part(
+    conditional: DiffusionConditional, codec: Codec, values: Tensor, masks: Sequence[Tensor]
+) -> Conditional:
+    """P(Z | c, the known part of X) where each latent is of many entries of X.
+
+    The known entries are taken as measured, to what such codecs lose; they are put in exactly where
+    values are made.
+    """
+    mask = spread(masks, values.shape)
+    known = torch.where(mask, values.cpu(), 0.0)
+    if not known.isfinite().all():
+        raise ValueError(
+            "What is known is finite; there is NaN or infinity where the mask is true."
+        )
+
+    def signal(z: Tensor) -> Tensor:
+        return codec.signal(Latent(z))
+
+    return mmps(conditional, Measurement(Mask(mask, rows=True), known, LOST_STD, signal))
 
 
 def measure(

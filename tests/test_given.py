@@ -248,8 +248,25 @@ def test_measurements_go_through_latents_of_an_autoencoder() -> None:
     for posterior in ("mmps", "split_gibbs"):
         given = {"operator": Downsample(4), "measurement": b[0].numpy(), "noise": 0.1}
         assert isinstance(pipe(**given, posterior=posterior, seed=0), Image.Image)
-    with pytest.raises(SpecError, match="Latents mixes the entries.*operator=Mask"):
-        pipe.given(known=_image(0), mask=LEFT)
+
+
+def test_known_parts_go_through_latents_of_an_autoencoder() -> None:
+    pipe = _pipe(Latents.debug())
+    # One that the autoencoder can make.
+    made = Latent(
+        torch.randn(1, *pipe.codec.spec.shape, generator=torch.Generator().manual_seed(0))
+    )
+    (image,) = pipe.codec.present(pipe.codec.decode(made))
+    dist = pipe.given(known=image, mask=LEFT, num_inference_steps=6)
+    one, other = (np.asarray(x) for x in dist.sample(2, seed=0))
+    assert (one[LEFT] == np.asarray(image)[LEFT]).all() and (one[~LEFT] != other[~LEFT]).any()
+    # What is known is known to the latents, too, not only painted over them.
+    free = pipe.given(num_inference_steps=6)
+    seen, unseen = (pipe.codec.signal(d.latents(8, seed=0))[:, :, LEFT] for d in (dist, free))
+    target = torch.from_numpy(np.asarray(image)[LEFT].copy()).mT / 127.5 - 1
+    assert (seen - target).square().mean() < 0.2 * (unseen - target).square().mean()
+    with pytest.raises(SpecError, match="Expected a mask of shape"):
+        pipe.given(known=image, mask=np.ones((3, 3), dtype=bool))
 
 
 def test_a_function_can_be_the_posterior_and_other_objects_the_operator(images: Pipeline) -> None:

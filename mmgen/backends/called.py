@@ -73,7 +73,8 @@ class CalledConditional(Conditional, ABC):
                     shown = None if guess is None else lambda: Latent(guess())
                     tell(progress, before * total + done, num_calls * total, shown)
 
-                drawn += self._followed(values, mine[start : start + self.rows], step)
+                part = mine[start : start + self.rows]
+                drawn += self._from(start)._followed(values, part, step)
                 calls += 1
         shape = (self.batch, num_samples)
         if self.spec.modality == "audio":
@@ -86,6 +87,10 @@ class CalledConditional(Conditional, ABC):
                 "them one after another, or give height and width."
             )
         return Latent(torch.stack(drawn).unflatten(0, shape).transpose(0, 1))
+
+    def _from(self, start: int) -> CalledConditional:
+        """What draws the samples of a condition from that of number `start` on."""
+        return self
 
     def _followed(
         self,

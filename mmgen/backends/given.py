@@ -14,6 +14,7 @@ from mmgen.core.encoder import Encoder
 from mmgen.core.spec import ConditionSpec
 from mmgen.core.typed import named_values
 from mmgen.modalities import image as images
+from mmgen.modalities import video as videos
 from mmgen.modalities.image.files import to_pil
 
 __all__ = ["AsGiven", "GivenCondition"]
@@ -91,6 +92,22 @@ class AsGiven(Encoder):
         example = ", ".join(f'"{name}": ...' for name in self.required)
         return named_values(text, what="a condition", example="{" + example + "}")
 
+    def read_with(self, text: str | None, parts: Mapping[str, str]) -> Any:
+        if not parts or len(self.names) < 2:
+            return super().read_with(text, parts)
+        if text is None:
+            return dict(parts)
+        if self._main in parts:
+            raise ValueError(
+                f"{self._main} is given twice: as the condition itself, and as a part of it."
+            )
+        return {self._main: text, **parts}
+
+    @property
+    def _main(self) -> str:
+        """The part that a bare text stands for."""
+        return "text" if "text" in self.names else self.names[0]
+
     def _parts(self, value: Any) -> dict[str, Any]:
         named = isinstance(value, Mapping)
         if value is None:
@@ -100,8 +117,7 @@ class AsGiven(Encoder):
         elif not self.names:
             raise TypeError(f"This pipeline takes no condition; got {value!r:.60}.")
         else:
-            bare = "text" if "text" in self.names and isinstance(value, str) else self.names[0]
-            parts = {bare: value}
+            parts = {self._main if isinstance(value, str) else self.names[0]: value}
         unknown = sorted(set(parts) - set(self.names))
         missing = [name for name in self.required if name not in parts]
         if unknown or missing:
@@ -117,6 +133,8 @@ class AsGiven(Encoder):
             return self.readers[name](value)
         if name == "image":
             return to_pil(images.load(value))
+        if name == "video":
+            return [to_pil(torch.from_numpy(f).movedim(-1, 0)) for f in videos.load(value).frames]
         if name == "label":
             if isinstance(value, bool) or not isinstance(value, (int, str)):
                 raise TypeError(f"A label is a number or a name, got {value!r:.60}.")

@@ -36,7 +36,6 @@ from mmgen.cli.loading import (
 )
 from mmgen.cli.options import split_pairs, typed_options
 from mmgen.cli.parameters import AsJson, DeviceName, PipelineOptions
-from mmgen.core.errors import SpecError
 from mmgen.core.files import check_output
 from mmgen.version import __version__
 
@@ -272,27 +271,8 @@ def _seeds(request: _Request) -> list[int]:
 
 
 def _values(request: _Request, pipe: Pipeline) -> list[Any]:
-    from mmgen.core.composite import CompositeEncoder
-
-    encoder = pipe.encoder
-    typed = [encoder.read(text) for text in request.conditions]
-    if not request.parts:
-        return typed or [None]
-    if not isinstance(encoder, CompositeEncoder):
-        raise SpecError(
-            f"The condition of {request.name} is one value, so it has no part "
-            f"{next(iter(request.parts))!r}. Leave --with out."
-        )
-    if request.conditions and encoder.main in request.parts:
-        raise ValueError(
-            f"{encoder.main} is given twice: CONDITION is --with {encoder.main}=... already."
-        )
-    parts = {
-        # A name that there is not is refused by the encoder, with those that there are.
-        name: encoder.parts[name].read(text) if name in encoder.parts else text
-        for name, text in request.parts.items()
-    }
-    return [{encoder.main: value, **parts} for value in typed] or [parts]
+    texts = request.conditions or [None]
+    return [pipe.encoder.read_with(text, request.parts) for text in texts]
 
 
 def _save(kind: ModuleType, rows: list[list[Any]], path: Path, conditions: Sequence[str]) -> None:

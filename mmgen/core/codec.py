@@ -15,7 +15,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.options import Option
 from mmgen.core.spec import Spec
 
-__all__ = ["Codec", "Lossless"]
+__all__ = ["Codec", "Lossless", "spread"]
 
 
 class Codec(Fitted):
@@ -89,6 +89,13 @@ class Codec(Fitted):
             )
         return tensors[0]
 
+    def seen(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """Prepared values as `signal` would give them if nothing were lost (B, *value).
+
+        None where there is no such thing.
+        """
+        return None
+
     def latent_mask(self, latent: Latent, masks: Sequence[Tensor]) -> Tensor:
         """Which entries of latents are known, from which entries of their values are.
 
@@ -108,18 +115,7 @@ class Codec(Fitted):
                 "cannot be held. Give operator=Mask(...) and a measurement with noise, or use a "
                 "codec that keeps entries apart."
             )
-        known = torch.zeros(latent.z.shape, dtype=torch.bool)
-        for i, mask in enumerate(masks):
-            event = list(latent.z.shape[1:])
-            if latent.lengths is not None:
-                event[0] = int(latent.lengths[i])
-            if mask.ndim > len(event) or list(mask.shape) != event[len(event) - mask.ndim :]:
-                raise SpecError(
-                    f"Expected a mask of shape {tuple(event)}, or of its last axes; got "
-                    f"{tuple(mask.shape)}. Give one entry for each of the value."
-                )
-            known[i][tuple(slice(size) for size in event)] = mask
-        return known
+        return spread(masks, latent.z.shape, lengths=latent.lengths)
 
     def paste(
         self, tensors: Mapping[str, Tensor], known: Mapping[str, Tensor], mask: Tensor
@@ -153,3 +149,30 @@ class Lossless(Codec):
     @abstractmethod
     def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """log |det dz/dx| (B,) in nats: log p(x) = log p(z) + log_volume(x)."""
+
+
+def spread(
+    masks: Sequence[Tensor], shape: Sequence[int], *, lengths: Tensor | None = None
+) -> Tensor:
+    """B masks of a value, or of its last axes, as one boolean tensor of `shape`, (B, *event).
+
+    Args:
+        masks: Boolean.
+        shape: Of the whole.
+        lengths: Of each row (B,), beyond which all is false.
+
+    Raises:
+        SpecError: If a mask has another shape.
+    """
+    known = torch.zeros(tuple(shape), dtype=torch.bool)
+    for i, mask in enumerate(masks):
+        event = list(shape[1:])
+        if lengths is not None:
+            event[0] = int(lengths[i])
+        if mask.ndim > len(event) or list(mask.shape) != event[len(event) - mask.ndim :]:
+            raise SpecError(
+                f"Expected a mask of shape {tuple(event)}, or of its last axes; got "
+                f"{tuple(mask.shape)}. Give one entry for each of the value."
+            )
+        known[i][tuple(slice(size) for size in event)] = mask
+    return known

@@ -105,6 +105,19 @@ class CompositeEncoder(Encoder):
     def read(self, text: str) -> Any:
         return self.parts[self.main].read(text)
 
+    def read_with(self, text: str | None, parts: Mapping[str, str]) -> Any:
+        if not parts:
+            return None if text is None else self.read(text)
+        # A name that there is not is refused by `prepare`, with those that there are.
+        own = {n: self.parts[n].read(t) if n in self.parts else t for n, t in parts.items()}
+        if text is None:
+            return own
+        if self.main in parts:
+            raise ValueError(
+                f"{self.main} is given twice: as the condition itself, and as a part of it."
+            )
+        return {self.main: self.read(text), **own}
+
     def without(self, values: Sequence[Any], part: str) -> list[dict[str, Any]]:
         """The same values with one part taken away.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmgen.core.condition import Condition
+from mmgen.core.errors import SpecError
 from mmgen.core.fitted import Fitted
 from mmgen.core.options import Option
 from mmgen.core.parted import Parted
@@ -56,6 +57,24 @@ class Encoder(Fitted):
             ValueError: If it means none.
         """
         return text
+
+    def read_with(self, text: str | None, parts: Mapping[str, str]) -> Any:
+        """The value that is meant by what was typed of its main part, and of others by their names.
+
+        Args:
+            text: Of the main part; None where nothing was typed.
+            parts: Of further ones.
+
+        Raises:
+            SpecError: If conditions have no parts.
+            ValueError: If a part is given twice, or means nothing.
+        """
+        if parts:
+            raise SpecError(
+                f"The condition of this pipeline is one value, so it has no part "
+                f"{next(iter(parts))!r}. Leave that out."
+            )
+        return None if text is None else self.read(text)
 
     def plain(self, value: Any) -> Any:
         """The value without what this encoder passes over, such as the case of letters.

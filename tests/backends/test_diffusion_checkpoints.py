@@ -19,8 +19,9 @@ from mmgen import Pipeline
 from mmgen.backends.foreign import Place
 from mmgen.backends.loading import options_of
 from mmgen.backends.recognition import recognise
-from mmgen.core.errors import OptionError, SpecError
+from mmgen.core.errors import MissingDependency, OptionError, SpecError
 from mmgen.core.rng import Generators
+from mmgen.modalities.video.value import Video
 
 TEXT = "A Red cat"
 
@@ -43,9 +44,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "z_image": {"height": 16, "width": 16, "max_sequence_length": 128},
     "dit": {"guidance_scale": 1.0},
     "sd_image": {"strength": 0.9},
+    "upscale": {"noise_level": 40},
+    "ltx_image": {"height": 32, "width": 32, "num_frames": 9, "max_sequence_length": 32},
+    "cogvideox_image": {"height": 16, "width": 16, "num_frames": 9, "max_sequence_length": 16},
+    "cogvideox_video": {"height": 16, "width": 16, "strength": 0.8, "max_sequence_length": 16},
+    "wan_image": {"height": 16, "width": 16, "num_frames": 5, "max_sequence_length": 32},
+    "svd": {"height": 16, "width": 16, "num_frames": 3},
+    "pixart_sigma": {"clean_caption": False, "max_sequence_length": 32},
 }
-LIBRARY = {"pixart": {"use_resolution_binning": False}}
+LIBRARY = dict.fromkeys(("pixart", "pixart_sigma"), {"use_resolution_binning": False})
 """Options of the library's calls for what mmgen always does: give the size that is asked for."""
+SEEING = ("sd_image", "sd_edit", "upscale", "ltx_image", "cogvideox_image", "wan_image")
 PLAIN = [name for name in BUILT if name not in ("sd_paint", "guided_flux")]
 
 
@@ -57,11 +66,19 @@ def stroke() -> Image.Image:
 
 def _condition(name: str, stroke: Image.Image) -> tuple[Any, dict[str, Any]]:
     """Y, and the same as arguments of the library's call."""
-    if name == "ddpm":
+    if name in ("ddpm", "ddim"):
         return None, {}
     if name == "dit":
         return 3, {"class_labels": [3]}
-    if name in ("sd_image", "sd_edit"):
+    if name == "svd":
+        return stroke, {"image": stroke}
+    if name == "ldm_upscale":
+        return stroke.resize((32, 32)), {"image": stroke.resize((32, 32))}
+    if name == "cogvideox_video":
+        frames = [stroke, *(stroke.rotate(90 * turn) for turn in range(1, 9))]
+        film = Video(np.stack([np.asarray(frame) for frame in frames]), 8.0)
+        return {"text": TEXT, "video": film}, {"prompt": TEXT, "video": frames}
+    if name in SEEING:
         return {"text": TEXT, "image": stroke}, {"prompt": TEXT, "image": stroke}
     return TEXT, {"prompt": TEXT}
 
@@ -76,6 +93,8 @@ def _array(value: Any) -> np.ndarray:
 def test_a_sample_is_that_of_the_library(
     name: str, checkpoints: Callable[[str], Path], stroke: Image.Image
 ) -> None:
+    if name == "wan_image":
+        pytest.importorskip("ftfy")
     folder = checkpoints(name)
     options = {"num_inference_steps": 2, **OPTIONS.get(name, {})}
     y, arguments = _condition(name, stroke)
@@ -199,3 +218,48 @@ def test_bad_conditions(
 def test_an_unknown_option_lists_those_there_are(checkpoints: Callable[[str], Path]) -> None:
     with pytest.raises(OptionError, match="guidance_scale"):
         Pipeline.from_pretrained(checkpoints("sd"))(TEXT, guidance=3.0)
+
+
+def test_a_library_that_a_call_takes_for_granted_is_named(
+    checkpoints: Callable[[str], Path], stroke: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = Pipeline.from_pretrained(checkpoints("wan_image"))
+    monkeypatch.delattr("diffusers.pipelines.wan.pipeline_wan_i2v.ftfy", raising=False)
+    with pytest.raises(
+        MissingDependency, match=r"WanImageToVideoPipeline needs ftfy.*sdk\[video\]"
+    ):
+        pipe({"text": TEXT, "image": stroke}, num_inference_steps=1, **OPTIONS["wan_image"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["sd", "flux", "qwen_image", "wan", "stable_audio"])
+def test_latents_go_in_and_come_out(name: str, checkpoints: Callable[[str], Path]) -> None:
+    folder = checkpoints(name)
+    options = {"num_inference_steps": 2, **OPTIONS.get(name, {})}
+    pipe = Pipeline.from_pretrained(folder)
+    library = diffusers.DiffusionPipeline.from_pretrained(folder)
+    library.set_progress_bar_config(disable=True)
+    shape = {"wan": (2, 16, 2, 2), "stable_audio": (3, 4)}.get(name, (4, 8, 8))
+    z = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    theirs = z.movedim(1, 2) if name == "wan" else z
+    if name in ("flux", "qwen_image"):
+        theirs = library._pack_latents(z, 2, *shape)
+    found = pipe.given(TEXT, latents=z, **options).latents(2, seed=0).z
+    shown = library(
+        [TEXT] * 2,
+        latents=theirs,
+        generator=[torch.Generator().manual_seed(i) for i in (0, 1)],
+        output_type="np" if name == "stable_audio" else "latent",
+        **options,
+    )
+    expected = torch.as_tensor(next(iter(shown.values())))
+    if name in ("flux", "qwen_image"):
+        expected = library._unpack_latents(expected, 16, 16, 2).reshape(2, *shape)
+    if name in ("wan", "stable_audio"):
+        expected = expected.movedim(1, 2)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="one for each of 1 samples"):
+        pipe(TEXT, latents=z, **options)
+    given = pipe.given(TEXT, **options)
+    (value,) = pipe.codec.present(pipe.codec.decode(given.latents(seed=3)))
+    assert (_array(value) == _array(given.sample(seed=3)[0])).all()

@@ -8,49 +8,21 @@ from typing import Any
 
 import diffusers
 import torch
-from backends.tiny_parts import autoencoder
-from backends.tiny_read_diffusers import audioldm2, qwen_image, t5, z_image
-from backends.tiny_tokenizers import byte_merges
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    UMT5Config,
-    UMT5EncoderModel,
+from backends.tiny_parts import autoencoder, clip, clip_tokenizer
+from backends.tiny_pictured_diffusers import (
+    latent_upscaler,
+    pictured,
+    stable_video,
+    upscaler,
+    wan_of_image,
 )
+from backends.tiny_read_diffusers import audioldm2, qwen_image, t5, z_image
+from transformers import CLIPTextModelWithProjection, UMT5Config, UMT5EncoderModel
 
 __all__ = ["BUILT"]
 
 
-def _clip_tokenizer(folder: Path) -> CLIPTokenizer:
-    special = ["<|startoftext|>", "<|endoftext|>"]
-    inner = byte_merges(special, vocab_size=400, end_of_word_suffix="</w>")
-    folder.mkdir(parents=True)
-    inner.model.save(str(folder))
-    return CLIPTokenizer(
-        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=77
-    )
-
-
-def _clip(tokenizer: CLIPTokenizer, kind: type = CLIPTextModel) -> torch.nn.Module:
-    return kind(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=37,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            projection_dim=32,
-            max_position_embeddings=77,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-
-
-def _unet(channels: int = 4) -> torch.nn.Module:
+def _unet(channels: int = 4, **more: Any) -> torch.nn.Module:
     return diffusers.UNet2DConditionModel(
         sample_size=8,
         in_channels=channels,
@@ -62,22 +34,31 @@ def _unet(channels: int = 4) -> torch.nn.Module:
         attention_head_dim=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        **more,
     )
 
 
-def _stable_diffusion(folder: Path, kind: str, channels: int = 4) -> Any:
-    tokenizer = _clip_tokenizer(folder / "tokenizer_parts")
+def _stable_diffusion(
+    folder: Path,
+    kind: str = "StableDiffusionPipeline",
+    channels: int = 4,
+    *,
+    prediction: str = "epsilon",
+    **more: Any,
+) -> Any:
+    tokenizer = clip_tokenizer(folder / "tokenizer_parts")
     return getattr(diffusers, kind)(
         vae=autoencoder(),
-        text_encoder=_clip(tokenizer),
+        text_encoder=clip(tokenizer),
         tokenizer=tokenizer,
-        unet=_unet(channels),
+        unet=_unet(channels, **more),
         scheduler=diffusers.DDIMScheduler(
             beta_start=0.00085,
             beta_end=0.012,
             beta_schedule="scaled_linear",
             clip_sample=False,
             steps_offset=1,
+            prediction_type=prediction,
         ),
         safety_checker=None,
         feature_extractor=None,
@@ -86,7 +67,7 @@ def _stable_diffusion(folder: Path, kind: str, channels: int = 4) -> Any:
 
 
 def _sd3(folder: Path) -> Any:
-    tokenizer = _clip_tokenizer(folder / "clip")
+    tokenizer = clip_tokenizer(folder / "clip")
     t5_tokenizer, t5_model = t5(folder / "t5")
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=8,
@@ -104,9 +85,9 @@ def _sd3(folder: Path) -> Any:
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=autoencoder(shift_factor=0.0609, scaling_factor=1.5035),
-        text_encoder=_clip(tokenizer, CLIPTextModelWithProjection),
+        text_encoder=clip(tokenizer, CLIPTextModelWithProjection),
         tokenizer=tokenizer,
-        text_encoder_2=_clip(tokenizer, CLIPTextModelWithProjection),
+        text_encoder_2=clip(tokenizer, CLIPTextModelWithProjection),
         tokenizer_2=tokenizer,
         text_encoder_3=t5_model,
         tokenizer_3=t5_tokenizer,
@@ -114,7 +95,7 @@ def _sd3(folder: Path) -> Any:
 
 
 def _flux(folder: Path, *, guided: bool = False) -> Any:
-    tokenizer = _clip_tokenizer(folder / "clip")
+    tokenizer = clip_tokenizer(folder / "clip")
     t5_tokenizer, t5_model = t5(folder / "t5")
     transformer = diffusers.FluxTransformer2DModel(
         patch_size=1,
@@ -132,7 +113,7 @@ def _flux(folder: Path, *, guided: bool = False) -> Any:
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=autoencoder(shift_factor=0.0609, scaling_factor=1.5035),
-        text_encoder=_clip(tokenizer),
+        text_encoder=clip(tokenizer),
         tokenizer=tokenizer,
         text_encoder_2=t5_model,
         tokenizer_2=t5_tokenizer,
@@ -241,7 +222,7 @@ def _stable_audio(folder: Path) -> Any:
 
 
 def _sdxl(folder: Path) -> Any:
-    tokenizer = _clip_tokenizer(folder / "clip")
+    tokenizer = clip_tokenizer(folder / "clip")
     unet = diffusers.UNet2DConditionModel(
         sample_size=8,
         layers_per_block=1,
@@ -259,9 +240,9 @@ def _sdxl(folder: Path) -> Any:
     )
     return diffusers.StableDiffusionXLPipeline(
         vae=autoencoder(),
-        text_encoder=_clip(tokenizer),
+        text_encoder=clip(tokenizer),
         tokenizer=tokenizer,
-        text_encoder_2=_clip(tokenizer, CLIPTextModelWithProjection),
+        text_encoder_2=clip(tokenizer, CLIPTextModelWithProjection),
         tokenizer_2=tokenizer,
         unet=unet,
         scheduler=diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading"),
@@ -334,12 +315,12 @@ def _ltx(folder: Path) -> Any:
     )
 
 
-def _cogvideox(folder: Path) -> Any:
+def _cogvideox(folder: Path, channels: int = 4) -> Any:
     tokenizer, encoder = t5(folder / "t5")
     transformer = diffusers.CogVideoXTransformer3DModel(
         num_attention_heads=4,
         attention_head_dim=8,
-        in_channels=4,
+        in_channels=channels,
         out_channels=4,
         time_embed_dim=2,
         text_embed_dim=32,
@@ -370,7 +351,8 @@ def _cogvideox(folder: Path) -> Any:
 
 
 BUILT: dict[str, Callable[[Path], Any]] = {
-    "sd": lambda f: _stable_diffusion(f, "StableDiffusionPipeline"),
+    "sd": _stable_diffusion,
+    "sd2": lambda f: _stable_diffusion(f, prediction="v_prediction", use_linear_projection=True),
     "sd_image": lambda f: _stable_diffusion(f, "StableDiffusionImg2ImgPipeline"),
     "sd_paint": lambda f: _stable_diffusion(f, "StableDiffusionInpaintPipeline", 9),
     "sd_edit": lambda f: _stable_diffusion(f, "StableDiffusionInstructPix2PixPipeline", 8),
@@ -388,4 +370,17 @@ BUILT: dict[str, Callable[[Path], Any]] = {
     "qwen_image": qwen_image,
     "z_image": z_image,
     "audioldm2": audioldm2,
+    "ddim": lambda f: diffusers.DDIMPipeline(_ddpm(f).unet, diffusers.DDIMScheduler()),
+    "pixart_sigma": lambda f: pictured("PixArtSigmaPipeline", _pixart(f)),
+    "upscale": lambda f: upscaler(
+        _stable_diffusion(f, channels=7, num_class_embeds=1000),
+    ),
+    "ldm_upscale": lambda f: latent_upscaler(),
+    "ltx_image": lambda f: pictured("LTXImageToVideoPipeline", _ltx(f)),
+    "cogvideox_image": lambda f: pictured(
+        "CogVideoXImageToVideoPipeline", _cogvideox(f, channels=8)
+    ),
+    "cogvideox_video": lambda f: pictured("CogVideoXVideoToVideoPipeline", _cogvideox(f)),
+    "wan_image": lambda f: wan_of_image(_wan(f)),
+    "svd": lambda f: stable_video(),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import diffusers
-from transformers import EncodecConfig
+import torch
+from backends.tiny_tokenizers import byte_merges
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, EncodecConfig
 
-__all__ = ["VOCODER", "autoencoder", "encodec"]
+__all__ = ["VOCODER", "autoencoder", "clip", "clip_tokenizer", "encodec"]
 
 VOCODER = {
     "model_in_dim": 8,
@@ -42,3 +45,32 @@ def encodec(**sizes: Any) -> dict[str, Any]:
         num_lstm_layers=1,
         **sizes,
     ).to_dict()
+
+
+def clip_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Of bytes, in this folder."""
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    inner = byte_merges(special, vocab_size=400, end_of_word_suffix="</w>")
+    folder.mkdir(parents=True)
+    inner.model.save(str(folder))
+    return CLIPTokenizer(
+        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=77
+    )
+
+
+def clip(tokenizer: CLIPTokenizer, kind: type = CLIPTextModel) -> torch.nn.Module:
+    """A text encoder for it."""
+    return kind(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=37,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            projection_dim=32,
+            max_position_embeddings=77,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )

@@ -8,6 +8,8 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.recognition import Recognised
 from mmgen.core.errors import LoadError
@@ -59,6 +61,9 @@ _RANGES = {
 }
 
 
+_LATENTS = "Noise (N, ...) to start N samples of a condition from, in place of that of their seeds."
+
+
 @dataclass(frozen=True)
 class Call:
     """How the parts of Y go to the call of a pipeline.
@@ -69,12 +74,14 @@ class Call:
         mask: What it names the mask, for a pipeline that paints into an image; the image itself is
             no part of Y then, but known in part.
         limit: Most tokens of a text that it reads, if it says so.
+        single: Which of the arguments hold one value, and no list of them.
     """
 
     arguments: dict[str, str]
     required: tuple[str, ...]
     mask: str | None
     limit: int | None
+    single: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, kind: type, found: Recognised) -> Call:
@@ -95,11 +102,13 @@ class Call:
         if found.task.startswith("text-to-"):
             required = [part for part in required if part == "text"]
         limit = takes.get("max_sequence_length")
+        taken = {*arguments.values(), *({"image", mask} if painting else ())}
         return cls(
             arguments,
             tuple(required),
             mask if painting else None,
             None if limit is None else limit.default,
+            frozenset(name for name in taken if _holds_one(takes[name], found.x)),
         )
 
     @property
@@ -151,6 +160,8 @@ def call_options(
     others = {*taken, *_NOT_OPTIONS, *(RESIZING if output == "latent" else ())}
     found = []
     for name, parameter in inspect.signature(kind.__call__).parameters.items():
+        if name == "latents":
+            found.append(Option(name, None, _LATENTS, optional=True, kind=Tensor))
         plain, optional = _kind(parameter)
         if plain is None or name in others:
             continue
@@ -172,6 +183,17 @@ def call_options(
         names = tuple(sorted({own, *(k.__name__ for k in scheduler._get_compatibles())}))
         found.append(Option("scheduler", own, "Which sampler.", choices=names))
     return tuple(found)
+
+
+def _holds_one(parameter: inspect.Parameter, x: str) -> bool:
+    """Whether an argument takes a single value.
+
+    Pipelines that give films do so whatever they say of pictures, and a list of these is one film.
+    """
+    kind = parameter.annotation
+    said = kind if isinstance(kind, str) else str(kind)
+    pictures = "Image" in said or parameter.name == "video"
+    return (pictures and x == "video") or ((pictures or kind is str) and "list" not in said.lower())
 
 
 def _kind(parameter: inspect.Parameter) -> tuple[type | None, bool]:

@@ -62,6 +62,10 @@ class LibraryDenoiser(nn.Module, ABC):
         """
         return z
 
+    def packed(self, z: Tensor) -> Tensor:
+        """The other way round: latents (B, *event) as a call of the pipeline takes them."""
+        return z
+
     def forget(self) -> None:
         """Keep nothing that weights have made, for they have changed."""
 

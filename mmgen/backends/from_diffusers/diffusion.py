@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmgen.backends.called import CalledConditional
+from mmgen.backends.from_diffusers.calls import Call
 from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
 from mmgen.backends.from_diffusers.schedule import Scheduled
@@ -36,7 +37,7 @@ class LibraryDiffusion(LibraryPipeline):
         pipeline: A loaded diffusers pipeline.
         spec: Of what its network denoises.
         denoiser: That network.
-        arguments: What the call of the pipeline names each part of the condition.
+        call: How the parts of the condition go to the call of the pipeline.
     """
 
     def __init__(
@@ -45,10 +46,10 @@ class LibraryDiffusion(LibraryPipeline):
         *,
         spec: Spec,
         denoiser: LibraryDenoiser,
-        arguments: Mapping[str, str],
+        call: Call,
     ) -> None:
         output = "np" if getattr(pipeline, "vae", None) is None else "latent"
-        super().__init__(pipeline, spec=spec, arguments=arguments, output=output)
+        super().__init__(pipeline, spec=spec, call=call, output=output)
         self.family = Diffusion(denoiser, spec=spec, path=denoiser.path, target="data")
         # The rest only reads and shows.
         self.networks.requires_grad_(False)
@@ -62,6 +63,9 @@ class LibraryDiffusion(LibraryPipeline):
 
     def shown(self, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
         return partial(self.family.network.unpacked, options=options)
+
+    def packed(self, z: Tensor) -> Tensor:
+        return self.family.network.packed(z)
 
     def options(self) -> tuple[Option, ...]:
         return (*super().options(), *likelihood_options())

@@ -94,6 +94,9 @@ class FilmLatents(Codec):
         e = (latent.z.to(self.mean.device) * self.std + self.mean).movedim(1, 2).to(self._dtype)
         return run(self.module, self.module.decode, "vae.decode", e).sample.float().movedim(1, 2)
 
+    def seen(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        return self.films.encode(tensors).z
+
     def present(self, tensors: Mapping[str, Tensor]) -> list[Video]:
         return self.films.present(tensors)
 

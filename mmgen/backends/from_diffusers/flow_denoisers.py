@@ -80,6 +80,9 @@ class PackedFlow(Flow):
         height, width = (options.get(side) or default for side in ("height", "width"))
         return self.pipeline._unpack_latents(z, height, width, factor)
 
+    def packed(self, z: Tensor) -> Tensor:
+        return self.pipeline._pack_latents(z, *z.shape)
+
     def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
         states, pooled = (x.to(z_t) for x in self.texts(c))
         batch, channels, height, width = z_t.shape
@@ -89,7 +92,7 @@ class PackedFlow(Flow):
         )
         guided = self.network.config.guidance_embeds
         found = self.network(
-            hidden_states=own._pack_latents(z_t, batch, channels, height, width),
+            hidden_states=self.packed(z_t),
             timestep=t.to(z_t),
             guidance=torch.ones_like(t) if guided else None,
             pooled_projections=pooled,
@@ -119,6 +122,9 @@ class FilmFlow(Flow):
         return FilmLatents(pipeline.vae, shape=shape, fps=_WAN_FPS)
 
     def unpacked(self, z: Tensor, options: Mapping[str, Any]) -> Tensor:
+        return z.movedim(1, 2)
+
+    def packed(self, z: Tensor) -> Tensor:
         return z.movedim(1, 2)
 
     def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
@@ -177,16 +183,19 @@ class PackedFrameFlow(Flow):
         height, width = (options.get(side) or default for side in ("height", "width"))
         return self.pipeline._unpack_latents(z, height, width, factor)[:, :, 0]
 
+    def packed(self, z: Tensor) -> Tensor:
+        return self.pipeline._pack_latents(z, *z.shape)
+
     def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
         # Texts differ in length: none is padded to another.
         rows = zip(z_t.split(1), t.split(1), self.each_text(c), strict=True)
         return torch.cat([self._row(z, s, states.to(z)) for z, s, (states,) in rows])
 
     def _row(self, z_t: Tensor, t: Tensor, states: Tensor) -> Tensor:
-        own, (_, channels, height, width) = self.pipeline, z_t.shape
+        own, (height, width) = self.pipeline, z_t.shape[-2:]
         guided = self.network.config.guidance_embeds
         found = self.network(
-            hidden_states=own._pack_latents(z_t, 1, channels, height, width),
+            hidden_states=self.packed(z_t),
             timestep=t.to(z_t),
             guidance=torch.ones_like(t) if guided else None,
             encoder_hidden_states=states,

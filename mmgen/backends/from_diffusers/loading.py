@@ -45,9 +45,9 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     if denoised:
         denoiser = kind(loaded)
         adapters = LibraryAdapters(loaded, changed=denoiser.forget)
-        model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, arguments=call.taken)
+        model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, call=call)
     else:
-        model = LibraryPipeline(loaded, spec=codec.spec, arguments=call.taken, mask=call.mask)
+        model = LibraryPipeline(loaded, spec=codec.spec, call=call)
 
     def save(folder: Path) -> None:
         adapters.require_none_loaded()

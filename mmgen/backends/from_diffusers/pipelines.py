@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from mmgen.backends.called import CalledConditional, OnCalledStep
 from mmgen.backends.from_diffusers.autoencoder import decoded
-from mmgen.backends.from_diffusers.calls import RESIZING, call_options
+from mmgen.backends.from_diffusers.calls import RESIZING, Call, call_options
 from mmgen.backends.from_diffusers.precision import mended
 from mmgen.backends.from_diffusers.steps import followed
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, Conditional, Progress
-from mmgen.core.errors import SpecError
+from mmgen.core.errors import MissingDependency, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
@@ -36,8 +36,7 @@ class LibraryPipeline(Model):
     Args:
         pipeline: A loaded diffusers pipeline.
         spec: Of what it gives: images, films or sounds.
-        arguments: What the call of the pipeline names each part of the condition.
-        mask: What the call names the mask, for a pipeline that paints into an image.
+        call: How the parts of the condition go to the call of the pipeline.
         output: "np" for values as they are shown, "latent" for what the network denoises.
     """
 
@@ -48,26 +47,29 @@ class LibraryPipeline(Model):
         pipeline: Any,
         *,
         spec: Spec,
-        arguments: Mapping[str, str],
-        mask: str | None = None,
+        call: Call,
         output: str = "np",
     ) -> None:
         super().__init__()
         self.output = output
         self.pipeline, self.spec = pipeline, spec
-        self.arguments, self.mask = dict(arguments), mask
+        self.call = call
         self.networks = nn.ModuleDict(
             {k: v for k, v in pipeline.components.items() if isinstance(v, nn.Module)}
         )
         self._options = call_options(
             type(pipeline),
             type(getattr(pipeline, "scheduler", None)),
-            taken=self.arguments.values(),
+            taken=call.taken.values(),
             output=output,
         )
 
     def options(self) -> tuple[Option, ...]:
         return self._options
+
+    def packed(self, z: Tensor) -> Tensor:
+        """Noise that samples start from (N, ...), as the call takes it."""
+        return z
 
     def shown(self, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
         """What the scheduler works on in a call to latents of the spec, if that is known.
@@ -83,9 +85,11 @@ class LibraryPipeline(Model):
     def forward(self, c: Condition, **options: Any) -> Conditional:
         if not isinstance(c, GivenCondition):
             raise SpecError("A diffusers pipeline takes conditions from AsGiven.")
-        kind = LibraryPainting if self.mask else LibraryConditional
+        kind = LibraryPainting if self.call.mask else LibraryConditional
         chosen = {o.name: options.get(o.name, o.default) for o in self._options}
-        return kind(model=self, spec=self.spec, c=c, options=chosen)
+        given = {self.call.taken.get(part) for values in c.values for part in values}
+        rows = {"rows": 1} if given & self.call.single or self.call.mask in self.call.single else {}
+        return kind(model=self, spec=self.spec, c=c, options=chosen, **rows)
 
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
@@ -120,6 +124,30 @@ class LibraryConditional(CalledConditional):
 
     model: LibraryPipeline
 
+    def sample(
+        self,
+        num_samples: int = 1,
+        generators: Generators | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Latent:
+        latents = self.options.get("latents")
+        if latents is not None and (latents.ndim < 2 or len(latents) != num_samples):
+            raise ValueError(
+                f"latents is noise (N, ...), one for each of {num_samples} samples of a condition; "
+                f"got {tuple(latents.shape)}."
+            )
+        if latents is not None and not latents.isfinite().all():
+            raise ValueError("latents holds NaN or infinity. Give noise of finite numbers.")
+        return super().sample(num_samples, generators, progress=progress)
+
+    def _from(self, start: int) -> LibraryConditional:
+        latents = self.options.get("latents")
+        if latents is None:
+            return self
+        own = {"latents": latents[start : start + self.rows]}
+        return replace(self, options={**self.options, **own})
+
     def _call(
         self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
     ) -> list[Tensor]:
@@ -131,28 +159,35 @@ class LibraryConditional(CalledConditional):
         generators: Sequence[torch.Generator],
         on_step: OnCalledStep,
     ) -> list[Tensor]:
-        model, count = self.model, len(generators)
+        model, pipeline, count = self.model, self.model.pipeline, len(generators)
         settings = {k: v for k, v in self.options.items() if k != "scheduler"}
         if settings.get("negative_prompt") is None:
             settings.pop("negative_prompt", None)
         elif "text" in values:
             settings["negative_prompt"] = [settings["negative_prompt"]] * count
-        given = {model.arguments[k]: [v] * count for k, v in values.items()}
-        if "text" in model.arguments and "text" not in values:
-            given[model.arguments["text"]] = [""] * count
+        if settings.get("latents") is None:
+            settings.pop("latents", None)
+        else:
+            z = model.packed(settings["latents"])
+            settings["latents"] = z.to(pipeline._execution_device, pipeline.dtype)
+        values = {"text": "", **values} if "text" in model.call.arguments else values
+        given = {model.call.taken[k]: v for k, v in values.items()}
+        # Some take one picture and no list of one.
+        bare = model.call.single | ({"image"} if count == 1 else set())
+        given = {k: v if k in bare else [v] * count for k, v in given.items()}
         if not given:
             given = {"batch_size": count}
-        known = inspect.signature(model.pipeline.__call__).parameters
+        known = inspect.signature(pipeline.__call__).parameters
         output = {"output_type": model.output} if "output_type" in known else {}
         if model.output == "latent":
             output.update({name: False for name in RESIZING if name in known})
-        pipeline, shown = model.pipeline, model.shown(self.options)
+        shown = model.shown(self.options)
         with (
             model.scheduled(self.options.get("scheduler")),
             mended(pipeline),
             followed(pipeline, on_step, shown),
         ):
-            found = pipeline(**given, **settings, **output, generator=list(generators))
+            found = _called(pipeline, **given, **settings, **output, generator=list(generators))
         if model.output == "latent":
             return list(shown(_first(found)).float().cpu())
         return [_value(x, model.spec) for x in _first(found)]
@@ -201,6 +236,17 @@ def _picture(x_CHW: Tensor) -> Any:
 
     levels = ((x_CHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return Image.fromarray(levels.expand(3, -1, -1).movedim(0, -1).contiguous().numpy())
+
+
+def _called(pipeline: Any, **arguments: Any) -> Any:
+    try:
+        return pipeline(**arguments)
+    except NameError as error:
+        if error.name != "ftfy":
+            raise
+        # Some take for granted what others do without.
+        kind = type(pipeline).__name__
+        raise MissingDependency("ftfy", extra="video", purpose=kind) from None
 
 
 def _first(found: Any) -> Any:

@@ -113,6 +113,9 @@ class Latents(Codec):
         e = latent.z * self.std + self.mean
         return self.autoencoder.decode(e.to(self._dtype)).float()
 
+    def seen(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        return tensors["pixels"].float() / 127.5 - 1
+
     def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:
         return [to_pil(image) for image in tensors["pixels"].cpu()]
 

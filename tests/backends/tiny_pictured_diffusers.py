@@ -1,0 +1,108 @@
+"""Tiny pipelines of diffusers that see a picture, or begin with a film."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+from backends.tiny_parts import autoencoder
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+__all__ = ["latent_upscaler", "pictured", "stable_video", "upscaler", "wan_of_image"]
+
+_BLOCKS = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+}
+
+
+def pictured(kind: str, words: Any) -> Any:
+    """The pipeline of another class that has the parts of one that takes words alone."""
+    return getattr(diffusers, kind)(**words.components)
+
+
+def upscaler(words: Any) -> Any:
+    """The upscaler of Stable Diffusion, which takes a small picture beside its latents."""
+    return diffusers.StableDiffusionUpscalePipeline(
+        vae=autoencoder(scaling_factor=0.08333),
+        text_encoder=words.text_encoder,
+        tokenizer=words.tokenizer,
+        unet=words.unet,
+        low_res_scheduler=diffusers.DDPMScheduler(),
+        scheduler=words.scheduler,
+    )
+
+
+def latent_upscaler() -> Any:
+    """The upscaler of latent diffusion, without words."""
+    unet = diffusers.UNet2DModel(
+        sample_size=16,
+        in_channels=6,
+        out_channels=3,
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )
+    vqvae = diffusers.VQModel(**_BLOCKS, latent_channels=3, norm_num_groups=8)
+    return diffusers.LDMSuperResolutionPipeline(vqvae, unet, diffusers.DDIMScheduler())
+
+
+def _eye(width: int, side: int, patch: int) -> Any:
+    return CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=width,
+            projection_dim=width,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=side,
+            patch_size=patch,
+        )
+    )
+
+
+def wan_of_image(words: Any) -> Any:
+    """Wan from a first frame."""
+    transformer = diffusers.WanTransformer3DModel(
+        **{**words.transformer.config, "in_channels": 36, "image_dim": 4}
+    )
+    return diffusers.WanImageToVideoPipeline(
+        **{**words.components, "transformer": transformer, "transformer_2": None},
+        image_encoder=_eye(4, 32, 16),
+        image_processor=CLIPImageProcessor(crop_size=32, size=32),
+    )
+
+
+def stable_video() -> Any:
+    """Stable Video Diffusion, which sees a picture and no words."""
+    blocks = ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal")
+    unet = diffusers.UNetSpatioTemporalConditionModel(
+        sample_size=8,
+        in_channels=8,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        num_attention_heads=2,
+        cross_attention_dim=32,
+        projection_class_embeddings_input_dim=96,
+        addition_time_embed_dim=32,
+        down_block_types=blocks,
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    )
+    vae = diffusers.AutoencoderKLTemporalDecoder(
+        block_out_channels=_BLOCKS["block_out_channels"],
+        down_block_types=_BLOCKS["down_block_types"],
+        latent_channels=4,
+    )
+    return diffusers.StableVideoDiffusionPipeline(
+        vae=vae,
+        image_encoder=_eye(32, 224, 56),
+        unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler(
+            prediction_type="v_prediction", sigma_max=700.0, sigma_min=0.002
+        ),
+        feature_extractor=CLIPImageProcessor(crop_size=32, size=32),
+    )
