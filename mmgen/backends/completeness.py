@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmgen.backends.foreign import Place
 from mmgen.backends.recognition import Recognised
 from mmgen.core.errors import LoadError
 
-__all__ = ["check_indices", "how_to_complete", "kept_files"]
+__all__ = ["check_indices", "check_parts", "how_to_complete", "kept_files", "stored_numbers"]
 
 _INDICES = ("*.safetensors.index.json", "*/*.safetensors.index.json")
 _MOST_BYTES = 64 * 2**20
@@ -28,6 +30,39 @@ def check_indices(found: Recognised, place: Place) -> None:
             raise LoadError(f"{index} does not name the files of weights. Get it again.")
 
 
+def check_parts(found: Recognised, place: Place) -> None:
+    """Refuse a pipeline that lacks one of its parts.
+
+    Raises:
+        LoadError: If the folder of one is not there, or empty.
+    """
+    local = Path(found.source)
+    folder = local if local.is_dir() else None
+    if folder is None and place.local_files_only:
+        folder = kept_files(found, place)
+    if folder is None:
+        return
+    lacking = [
+        p for p in found.parts if not (folder / p).is_dir() or not any((folder / p).iterdir())
+    ]
+    if lacking:
+        advice = how_to_complete(found, place) or f"Get the checkpoint again, all of {folder}."
+        raise LoadError(
+            f"{found.source} lacks its {' and its '.join(lacking)}: there is nothing in the folder "
+            f"{lacking[0]!r}. {advice}"
+        )
+
+
+def stored_numbers(folder: Path) -> int:
+    """How many numbers the safetensors files in a folder hold."""
+    return sum(
+        math.prod(tensor["shape"])
+        for file in folder.glob("*.safetensors")
+        for tensor in _header(file)[0].values()
+        if "shape" in tensor
+    )
+
+
 def how_to_complete(found: Recognised, place: Place) -> str | None:
     """What lacks of the files of a checkpoint, and what to do; None if nothing is seen to lack.
 
@@ -38,6 +73,10 @@ def how_to_complete(found: Recognised, place: Place) -> str | None:
     folder = Path(found.source)
     if folder.is_dir():
         names = sorted(_missing(folder))
+        cut = sorted(_cut(folder))
+        if not names and cut:
+            verb = "is" if len(cut) == 1 else "are"
+            return f"{', '.join(cut[:3])} {verb} cut short or broken. Get the checkpoint again."
         if not names:
             return None
         return f"{_listed(names)} missing in {folder}. Get the checkpoint again, all of it."
@@ -81,6 +120,30 @@ def _missing(folder: Path) -> Iterator[str]:
     for entry in (*folder.glob("*"), *folder.glob("*/*")):
         if entry.is_symlink() and not entry.exists():
             yield str(entry.relative_to(folder))
+
+
+def _cut(folder: Path) -> Iterator[str]:
+    """Files of weights that are shorter than their headers say, or that have none."""
+    for file in (*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")):
+        tensors, start = _header(file)
+        ends = [t["data_offsets"][1] for t in tensors.values() if "data_offsets" in t]
+        if not start or file.stat().st_size < start + max(ends, default=0):
+            yield str(file.relative_to(folder))
+
+
+def _header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """What a safetensors file says of its tensors, and where these begin; 0 if it is none."""
+    with open(file, "rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        if not 0 < size < _MOST_BYTES:
+            return {}, 0
+        try:
+            said = json.loads(opened.read(size))
+        except (ValueError, RecursionError):
+            return {}, 0
+    if not isinstance(said, dict):
+        return {}, 0
+    return {key: tensor for key, tensor in said.items() if isinstance(tensor, dict)}, 8 + size
 
 
 def _indices(folder: Path) -> Iterator[Path]:

@@ -46,7 +46,7 @@ class AsGiven(Encoder):
         required: Which of them no value may lack.
         tokenizers: Of the text; a text longer than all of them read is refused, never cut.
         max_tokens: Most tokens of a text that the pipeline reads, if it says so itself.
-        readers: What reads parts that are no images, labels or texts, by their names.
+        readers: What reads parts that are no images, films or texts, by their names.
     """
 
     def __init__(
@@ -135,10 +135,6 @@ class AsGiven(Encoder):
             return to_pil(images.load(value))
         if name == "video":
             return [to_pil(torch.from_numpy(f).movedim(-1, 0)) for f in videos.load(value).frames]
-        if name == "label":
-            if isinstance(value, bool) or not isinstance(value, (int, str)):
-                raise TypeError(f"A label is a number or a name, got {value!r:.60}.")
-            return value
         if name == "text":
             self._check_text(value)
         return value

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmgen import Pipeline
 from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl, autoencoder_qwen
+from mmgen.backends.from_diffusers.calls import Call
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.film_autoencoder import FilmLatents
@@ -251,7 +252,7 @@ def test_flows_of_other_layouts_are_scored_and_measured(
         library,
         spec=codec.spec,
         denoiser=DENOISERS[type(library).__name__](library),
-        arguments={"text": "prompt"},
+        call=Call({"text": "prompt"}, ("text",), None, None),
     )
     pipe = Pipeline(encoder=AsGiven(("text",)), model=model, codec=codec)
     value = pipe("A Red cat", seed=0, num_inference_steps=2, **size)

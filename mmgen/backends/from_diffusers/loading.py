@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from mmgen.backends.completeness import check_parts, kept_files, stored_numbers
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_diffusers.adapters import LibraryAdapters
 from mmgen.backends.from_diffusers.calls import Call
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
+from mmgen.backends.from_diffusers.labels import reads_labels
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
 from mmgen.backends.from_diffusers.placed import load_placed
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnyFilm, AnyImage, AnySound
 from mmgen.core.codec import Codec
-from mmgen.core.errors import LoadError
+from mmgen.core.errors import LoadError, MissingDependency
 
 __all__ = ["load"]
 
@@ -28,13 +31,18 @@ _FPS = 8.0
 
 def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(X | Y) of a diffusers pipeline, by its own call."""
+    check_parts(found, place)
     loaded = _loaded(found, place, dtype)
+    _check_words(found, loaded)
+    if not place.placement.given:
+        _check_whole(found, place, loaded)
     call = Call.of(type(loaded), found)
     encoder = AsGiven(
         tuple(call.arguments),
         required=call.required,
         tokenizers=[v for k, v in loaded.components.items() if k.startswith("tokenizer") and v],
         max_tokens=call.limit,
+        readers={"label": reads_labels(loaded)},
     )
     # What is only fetched for a call of the library is not there for the family's own.
     kind = None if place.placement.fetched else DENOISERS.get(found.architecture)
@@ -56,6 +64,44 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     return Foreign(encoder, model, codec, found, save, adapters)
 
 
+def _check_words(found: Recognised, loaded: Any) -> None:
+    """Refuse a tokenizer that is none, or has words that the text encoder beside it lacks."""
+    for name, tokenizer in loaded.components.items():
+        if not name.startswith("tokenizer") or not hasattr(tokenizer, "all_special_ids"):
+            continue
+        words = len(tokenizer)
+        if words <= len(tokenizer.all_special_ids):
+            raise LoadError(
+                f"The {name} of {found.source} knows no word. Get its files, too, all of the "
+                f"folder {name!r}."
+            )
+        encoder = getattr(loaded, name.replace("tokenizer", "text_encoder"), None)
+        inner = getattr(encoder, "get_input_embeddings", None)
+        known = inner().weight.shape[0] if inner is not None else words
+        if words > known:
+            raise LoadError(
+                f"The {name} of {found.source} has {words} tokens, its text encoder {known}. They "
+                "do not belong together."
+            )
+
+
+def _check_whole(found: Recognised, place: Place, loaded: Any) -> None:
+    """Refuse networks that have got only a part of their weights."""
+    local = Path(found.source)
+    folder = local if local.is_dir() else kept_files(found, place)
+    for name, part in loaded.components.items():
+        if not isinstance(part, nn.Module):
+            continue
+        numbers = {id(p): p.numel() for p in part.parameters()}
+        lacking = [key for key, p in part.named_parameters() if p.is_meta]
+        stored = stored_numbers(folder / name) if folder is not None else None
+        if lacking or (stored and stored < sum(numbers.values())):
+            what = f"among them {lacking[0]}" if lacking else f"it has {stored} numbers of them"
+            raise LoadError(
+                f"{found.source} lacks weights of its {name}, {what}. Get the files again."
+            )
+
+
 def _codec(x: str, loaded: Any) -> Codec:
     if x == "image":
         return AnyImage()
@@ -74,7 +120,6 @@ def _codec(x: str, loaded: Any) -> Codec:
 
 def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Any:
     from diffusers import DiffusionPipeline
-    from safetensors import SafetensorError
 
     where = {**place.as_dict(), "revision": found.revision or place.revision}
     try:
@@ -87,10 +132,16 @@ def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Any:
             trust_remote_code=False,
         )
         loaded = load_placed(load, place.placement, dtype)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except MissingDependency:
+        raise
+    except Exception as error:
+        # Whatever a library makes of files that nobody vouches for.
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        belong = isinstance(error, (RuntimeError, TypeError, AttributeError))
+        hint = " Its weights and its configurations do not belong together." if belong else ""
         raise LoadError(
             f"Could not load {found.architecture} with safetensors weights from {found.source}: "
-            f"{str(error).strip().splitlines()[0]}"
-        ) from None
+            f"{said.rstrip('.')}.{hint}"
+        ) from error
     loaded.set_progress_bar_config(disable=True)
     return loaded

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -87,6 +89,7 @@ class LibraryPipeline(Model):
             raise SpecError("A diffusers pipeline takes conditions from AsGiven.")
         kind = LibraryPainting if self.call.mask else LibraryConditional
         chosen = {o.name: options.get(o.name, o.default) for o in self._options}
+        _check_steps(chosen)
         given = {self.call.taken.get(part) for values in c.values for part in values}
         rows = {"rows": 1} if given & self.call.single or self.call.mask in self.call.single else {}
         return kind(model=self, spec=self.spec, c=c, options=chosen, **rows)
@@ -181,16 +184,25 @@ class LibraryConditional(CalledConditional):
         output = {"output_type": model.output} if "output_type" in known else {}
         if model.output == "latent":
             output.update({name: False for name in RESIZING if name in known})
-        shown = model.shown(self.options)
+        shown, own = model.shown(self.options), _Told(on_step)
         with (
             model.scheduled(self.options.get("scheduler")),
             mended(pipeline),
-            followed(pipeline, on_step, shown),
+            followed(pipeline, own, shown),
         ):
-            found = _called(pipeline, **given, **settings, **output, generator=list(generators))
+            settings |= {**given, **output, "generator": list(generators)}
+            found = _called(pipeline, settings, own)
         if model.output == "latent":
-            return list(shown(_first(found)).float().cpu())
-        return [_value(x, model.spec) for x in _first(found)]
+            made = list(shown(_first(found)).float().cpu())
+        else:
+            made = [_value(x, model.spec) for x in _first(found)]
+        if not all(bool(z.isfinite().all()) for z in made):
+            raise ValueError(
+                f"{type(pipeline).__name__} gave NaN or infinity. Its weights may be broken, or an "
+                "option (guidance_scale, say) is far from what it was made for."
+            )
+        _tell_size(pipeline, settings, made[0], latent=model.output == "latent")
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,15 +250,68 @@ def _picture(x_CHW: Tensor) -> Any:
     return Image.fromarray(levels.expand(3, -1, -1).movedim(0, -1).contiguous().numpy())
 
 
-def _called(pipeline: Any, **arguments: Any) -> Any:
+class _Told:
+    """What is told of steps, and what it has raised."""
+
+    def __init__(self, on_step: OnCalledStep) -> None:
+        self.on_step = on_step
+        self.raised: BaseException | None = None
+
+    def __call__(self, *told: Any) -> None:
+        try:
+            self.on_step(*told)
+        except BaseException as error:
+            self.raised = error
+            raise
+
+
+def _called(pipeline: Any, arguments: Mapping[str, Any], own: _Told) -> Any:
+    """What the call of a library gives; what goes wrong within it says whose it is."""
+    kind = type(pipeline).__name__
     try:
         return pipeline(**arguments)
     except NameError as error:
         if error.name != "ftfy":
             raise
         # Some take for granted what others do without.
-        kind = type(pipeline).__name__
         raise MissingDependency("ftfy", extra="video", purpose=kind) from None
+    except (AttributeError, TypeError, LookupError, RuntimeError) as error:
+        if error is own.raised or isinstance(error, torch.OutOfMemoryError):
+            raise
+        lacking = [name for name, part in pipeline.components.items() if part is None]
+        without = f" (it has no {', '.join(lacking)})" if lacking else ""
+        raise SpecError(
+            f"The call of {kind} failed: {str(error).strip().splitlines()[0]:.200}. Either its "
+            f"parts do not belong together{without}, or an option is not for it."
+        ) from error
+
+
+def _tell_size(pipeline: Any, asked: Mapping[str, Any], made: Tensor, *, latent: bool) -> None:
+    """Warn of an image of another size than was asked for."""
+    factor = getattr(pipeline, "vae_scale_factor", None) if latent else 1
+    if made.ndim < 3 or not isinstance(factor, int):
+        return
+    size = {"height": made.shape[-2] * factor, "width": made.shape[-1] * factor}
+    other = [
+        f"{k}={n}, not {asked[k]}" for k, n in size.items() if asked.get(k, n) not in (n, None)
+    ]
+    if other:
+        warnings.warn(
+            f"{type(pipeline).__name__} gives {' and '.join(other)}: its sizes go in steps. Ask "
+            "for such a size, or scale the image.",
+            stacklevel=2,
+        )
+
+
+def _check_steps(options: Mapping[str, Any]) -> None:
+    """Refuse a share of the steps that is less than one."""
+    steps, strength = options.get("num_inference_steps"), options.get("strength")
+    if steps and strength is not None and int(steps * strength) < 1:
+        more = f"Give {math.ceil(1 / strength)} steps or more, or" if strength else "Give"
+        raise ValueError(
+            f"strength={strength:g} of {steps} steps is less than one step, so nothing would be "
+            f"made anew. {more} a greater strength."
+        )
 
 
 def _first(found: Any) -> Any:
