@@ -121,7 +121,7 @@ def test_with_is_refused_where_the_condition_is_one_value(
 ) -> None:
     done = command("generate", composed("text", [CAPTION]), CAPTION, "--with", "style=x")
     assert done.code == 1 and done.out == ""
-    for part in ("one value", "'style'", "Leave --with"):
+    for part in ("one value", "'style'", "Leave that out"):
         assert part in done.err
 
 
