@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from mmgen.training.describing import described
 from mmgen.training.dropout import dropout, dropout_layers
 from mmgen.training.ema import WeightAverage
 from mmgen.training.encodings import Encodings, Kept, frozen_parts
+from mmgen.training.interrupting import Interruption, ignore_interrupts, put_off
 from mmgen.training.lengths import OrderByLength, read_lengths
 from mmgen.training.losses import Losses
 from mmgen.training.machine import (
@@ -131,6 +133,7 @@ class Run:
             compile_networks(pipe.parts)
         self._order: Callable[[int], int] | None = None
         self._encodings: Encodings | None = None
+        self._interruption = Interruption()
 
     def _fit_statistics(self) -> None:
         if not (self.pipe.needs_statistics or isinstance(self.pipe, Pipeline)):
@@ -164,6 +167,11 @@ class Run:
             own.save(self.output / "adapter")
 
     def run(self, show: bool) -> None:
+        """Take all steps that are left. Ctrl-C ends it after a checkpoint of the step then done.
+
+        Raises:
+            KeyboardInterrupt: If it was stopped so.
+        """
         done = self._resume()
         if done == 0:
             self._validate(0)
@@ -173,7 +181,9 @@ class Run:
         self._encodings = self._kept_encodings(done, shown)
         bar = progress_bar(disable=not shown)
         withheld = dropout(self.pipe.parts, self.settings.dropout)
-        with bar, attention(self.accelerator.device), withheld:
+        # Several processes are told of Ctrl-C at several steps, and would wait for each other.
+        alone = put_off() if self._share["world"] == 1 else nullcontext(Interruption())
+        with bar, attention(self.accelerator.device), withheld, alone as self._interruption:
             task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
             for step, note in self.steps(done):
                 bar.update(task, completed=step, note=note)
@@ -200,7 +210,8 @@ class Run:
         batches = Batches(self.pipe, self.pairs, settings, **own)
         losses = Losses(self.phases)
         started = time.monotonic()
-        loader = DataLoader(batches, batch_size=None, num_workers=settings.workers)
+        own = {"num_workers": settings.workers, "worker_init_fn": ignore_interrupts}
+        loader = DataLoader(batches, batch_size=None, **own)
         for number, tensors in enumerate(loader, start=first):
             turn = done % len(self.phases)
             phase, optimizer = self.phases[turn], self.optimizers[turn]
@@ -225,8 +236,9 @@ class Run:
                 yield done, ""
                 continue
             self.average.update(done)
-            note = ""
-            if self._due(done, settings.log_every) or self._due(done, settings.checkpoint_every):
+            note, asked = "", self._interruption.asked
+            saved = asked or self._due(done, settings.checkpoint_every)
+            if saved or self._due(done, settings.log_every):
                 # Before what came of them is written.
                 losses.check(done, batches.where, self.output)
             if self._due(done, settings.log_every):
@@ -234,7 +246,9 @@ class Run:
                 started = time.monotonic()
                 losses.clear()
             stop = self._validate(done)
-            self._at_intervals(done)
+            self._at_intervals(done, saved)
+            if asked:
+                raise KeyboardInterrupt
             yield done, note
             if stop:
                 return
@@ -320,10 +334,10 @@ class Run:
         """Whether a step is one of every so many, or the last; never if every is 0."""
         return every > 0 and (done % every == 0 or done == self.settings.steps)
 
-    def _at_intervals(self, done: int) -> None:
+    def _at_intervals(self, done: int, saved: bool) -> None:
         if not self.accelerator.is_main_process:
             return
-        if self._due(done, self.settings.checkpoint_every):
+        if saved:
             self._save(done)
         if self.preview and self._due(done, self.settings.sample_every):
             self._draw(done)

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 _SCRIPT = '''
+import json
 import os
 import random
 import signal
 import sys
 import time
+from pathlib import Path
 
 import accelerate
 import numpy as np
@@ -24,6 +26,9 @@ from mmgen.pipeline import Pipeline
 from mmgen.training import fit
 
 
+STEPS = 20
+
+
 def train(folder):
     torch.manual_seed(0)
     names = ["a", "b"]
@@ -31,13 +36,24 @@ def train(folder):
     rng = np.random.default_rng(0)
     pairs = [(i % 2, rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)) for i in range(24)]
     fit(
-        pipe, pairs, output=folder, validation=pairs[:4], steps=16, batch_size=4, warmup=1,
+        pipe, pairs, output=folder, validation=pairs[:4], steps=STEPS, batch_size=4, warmup=1,
         checkpoint_every=1, validate_every=8, precision="no", progress=False,
     )
 
 
-def in_a_child(folder, seconds=None):
-    """Train in another process, which is killed after some seconds. Whether it came to its end."""
+def steps_done(folder):
+    try:
+        return json.loads((Path(folder) / "checkpoint" / "state.json").read_text())["step"]
+    except OSError:  # there is none yet, or it is just being replaced
+        return 0
+
+
+def in_a_child(folder, moment=None):
+    """Train in another process, to its end, or until a signal is sent to it.
+
+    Args:
+        moment: The signal, after which step, and how many seconds after that.
+    """
     child = os.fork()
     if child == 0:
         try:
@@ -47,9 +63,15 @@ def in_a_child(folder, seconds=None):
             import traceback
             traceback.print_exc()
             os._exit(1)
-    if seconds is not None:
+    if moment is not None:
+        number, step, seconds = moment
+        while steps_done(folder) < step:
+            ended, code = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(code)
+            time.sleep(0.001)
         time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, number)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -57,13 +79,13 @@ torch.set_num_threads(1)
 whole, killed = sys.argv[1:]
 started = time.monotonic()
 assert in_a_child(whole) == 0
-lasted = time.monotonic() - started
-moments = random.Random(0)
-# A later one may find that all is done, and then gives the same result again.
-codes = [in_a_child(killed, moments.uniform(0.1, 0.5) * lasted) for _ in range(10)]
-assert -signal.SIGKILL in codes, codes
+a_step = (time.monotonic() - started) / STEPS
+random = random.Random(0)
+# The moments go on through the run, so that each of them finds it at work.
+for after in sorted(random.sample(range(STEPS - 8), 10)):
+    code = in_a_child(killed, (signal.SIGKILL, after, random.uniform(0, 0.5) * a_step))
+    assert code == -signal.SIGKILL, code
 assert in_a_child(killed) == 0
-print(sum(code == -signal.SIGKILL for code in codes))
 '''
 
 
