@@ -49,7 +49,10 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
     column: ColumnNames = None,
     adapt: Adapt = False,
     max_bad: Annotated[
-        float, typer.Option(help="Largest share of pairs that may be left out as unreadable.")
+        float,
+        typer.Option(
+            help="Largest share of pairs that may be left out as unreadable.", min=0.0, max=1.0
+        ),
     ] = 0.0,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, 500 if not given.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs in one; 16 if not given.")] = None,

@@ -72,10 +72,12 @@ class PairsReport:
     def warnings(self) -> list[str]:
         """What should be looked at before training, in words."""
         found = []
-        if self.count - len(self.bad) < _MANY:
-            found.append(
-                f"{self.count - len(self.bad)} pairs are few: they will be learnt by heart."
-            )
+        good = self.count - len(self.bad)
+        if good == 0:
+            found.append("There is no pair that can be learnt from.")
+        elif good < _MANY:
+            few = "1 pair is few: it" if good == 1 else f"{good} pairs are few: they"
+            found.append(f"{few} will be learnt by heart.")
         if self.twice:
             found.append(
                 f"{len(self.twice)} pairs stand there twice, such as {self.twice[0][0]} and "

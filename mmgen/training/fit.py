@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mmgen.core.errors import LoadError
 from mmgen.pipeline import Pipeline
 from mmgen.training.adapters import adapted
 from mmgen.training.locking import locked
@@ -54,14 +55,23 @@ def fit(
         hand.
 
     Raises:
-        LoadError: If the output folder holds a run with other settings, or is in use by one.
+        LoadError: If the output folder holds a run with other settings, is in use by one, or is
+            no folder.
+        ValueError: If there are no pairs, or patience without held-out ones.
         FloatingPointError: If the loss is not a finite number. The last checkpoint stays.
     """
     settings = TrainSettings(**settings)
+    if settings.patience and validation is None:
+        raise ValueError(
+            f"patience={settings.patience} waits for a better loss on held-out pairs, and there "
+            "are none. Give validation, or leave patience out."
+        )
     pairs, validation = training_pairs(pipe, pairs, validation)
     if isinstance(pipe, Pipeline) and pipe.origin:
         pipe.forget_ranking()
     output = Path(output)
+    if output.is_file():
+        raise LoadError(f"{output} is a file. Name a folder for the run.")
     with locked(output):
         with only_training(pipe.parts, settings.only), adapted(pipe, settings) as adapters:
             own = {"output": output, "preview": preview, "validation": validation}

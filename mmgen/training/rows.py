@@ -110,6 +110,10 @@ class RowReader:
         path = (folder / cell).resolve()
         if not path.is_relative_to(folder):
             raise ValueError(f"{cell!r:.200} lies outside of the folder {str(folder)!r}.")
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError:  # a name that no file can have, such as a whole text
+            there = False
+        if not there:
             raise ValueError(f"There is no file {cell!r:.200} in {str(folder)!r}.")
         return path

@@ -17,7 +17,7 @@ from mmgen.modalities.audio import Audio
 from mmgen.modalities.audio import save as save_sound
 from mmgen.pipeline import Pipeline
 from mmgen.training import check_pairs, fit, read_pairs
-from mmgen.training.pairs import Pairs
+from mmgen.training.pairs import ListedPairs, Pairs, SelectedPairs
 from mmgen.training.tables import read_table
 
 RNG = np.random.default_rng(0)
@@ -240,6 +240,7 @@ def test_paths_stay_in_the_folder(painter: Pipeline, tmp_path: Path, path: str) 
         ("[1, 2]", "line 3: expected an object"),
         ('{"text": "b"}', "line 3: image is empty"),
         ('{"text": "b", "image": "gone.png"}', "line 3: There is no file 'gone.png'"),
+        (f'{{"text": "b", "image": "{9_999 * "x"}"}}', "line 3: There is no file 'xxx.{,250}$"),
     ],
 )
 def test_broken_rows_are_named(painter: Pipeline, tmp_path: Path, text: str, message: str) -> None:
@@ -325,6 +326,20 @@ def test_silent_and_clipped_sounds_are_told(speaker: Pipeline, tmp_path: Path) -
     report = check_pairs(speaker, read_pairs(tmp_path, speaker))
     assert report.doubtful == {"x is clipped": ["loud.wav"], "x is silent": ["none.wav"]}
     assert report.numbers["x.seconds"] == (0.5, 0.5, 0.5)
+
+
+def test_empty_texts_are_told_and_few_pairs_are_counted() -> None:
+    translator = Pipeline.compose(x="text", y="text", family="autoregressive", size="debug")
+    translator.fit_statistics([("a", "b")])
+    pairs = ListedPairs([("a", ""), ("a", " "), ("", "b"), ("a", "b")])
+    report = check_pairs(translator, pairs)
+    assert report.doubtful == {"x is empty": ["pair 0", "pair 1"]}
+    assert [bad.where for bad in report.bad] == ["pair 2"]
+    assert report.warnings[0] == "3 pairs are few: they will be learnt by heart."
+    one = check_pairs(translator, SelectedPairs(pairs, [3])).warnings
+    assert one == ["1 pair is few: it will be learnt by heart."]
+    none = check_pairs(translator, SelectedPairs(pairs, [2])).warnings
+    assert none == ["There is no pair that can be learnt from."]
 
 
 def test_training_reads_a_folder_and_names_what_it_cannot_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmgen.core.errors import LoadError
 from mmgen.pipeline import Pipeline
 from mmgen.training import fit
 from mmgen.training.pairs import ListedPairs
@@ -116,3 +117,13 @@ def test_a_stopped_run_knows_what_was_best(tmp_path: Path) -> None:
     resumed = run(tmp_path / "b", 20)
     ours, theirs = whole.parts.state_dict(), resumed.parts.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_patience_needs_something_to_wait_for(tmp_path: Path) -> None:
+    pairs = points(4, seed=0, mean=0.0)
+    with pytest.raises(ValueError, match=r"patience=2 waits .*Give validation, or leave patience"):
+        fit(flow(), pairs, output=tmp_path / "run", patience=2, **SETTINGS)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(LoadError, match="is a file. Name a folder"):
+        fit(flow(), pairs, output=tmp_path / "file", steps=1, **SETTINGS)

@@ -2,7 +2,15 @@
 
 from mmgen.modalities.text.byte_text import ByteText
 from mmgen.modalities.text.encoder import TextEncoder
-from mmgen.modalities.text.files import PREVIEW_SUFFIX, SUFFIXES, load, measures, save, save_many
+from mmgen.modalities.text.files import (
+    PREVIEW_SUFFIX,
+    SUFFIXES,
+    doubts,
+    load,
+    measures,
+    save,
+    save_many,
+)
 from mmgen.modalities.text.lexicon import Lexicon
 from mmgen.modalities.text.phones import PhoneEncoder
 from mmgen.modalities.text.spoken import spoken_words
@@ -22,6 +30,7 @@ __all__ = [
     "TextEncoder",
     "Tokenizer",
     "codec",
+    "doubts",
     "encoder",
     "load",
     "measures",

@@ -13,6 +13,7 @@ __all__ = [
     "MAX_BYTES",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
+    "doubts",
     "load",
     "measures",
     "save",
@@ -45,6 +46,11 @@ def load(path: str | os.PathLike[str]) -> str:
 def measures(value: Any) -> dict[str, float]:
     """Length of a text, in characters."""
     return {"characters": len(value)} if isinstance(value, str) else {}
+
+
+def doubts(value: Any) -> list[str]:
+    """What may be wrong with a text: there is nothing in it."""
+    return ["empty"] if isinstance(value, str) and not value.strip() else []
 
 
 def save(value: str, path: str | os.PathLike[str]) -> Path:
