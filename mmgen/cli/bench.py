@@ -36,8 +36,8 @@ def bench(  # noqa: PLR0913 - a parameter is an option of the command line
         typer.Argument(
             metavar="[TASK...]",
             help="Tasks of --list, all if none is named. `speed [NAME...]`: what it takes beside "
-            "other libraries. `report`: records of --output as one HTML page. `table`: as "
-            "Markdown.",
+            "other libraries. `finetuning [NAME...]`: before and after it. `report`: records of "
+            "--output as one HTML page. `table`: as Markdown.",
         ),
     ] = None,
     pipeline: Annotated[
@@ -82,7 +82,7 @@ def bench(  # noqa: PLR0913 - a parameter is an option of the command line
         folder = output or RECORDED
         _table(folder, write, as_json) if first == "table" else _report(folder, write)
     else:
-        kind, names = ("speed", rest) if first == "speed" else ("tasks", tasks or [])
+        kind, names = (first, rest) if first in KINDS[1:] else (KINDS[0], tasks or [])
         asked = {"pipeline": pipeline, "options": tuple(option or ()), "seed": seed}
         asked |= {"device": device, "quick": quick}
         folder = output or (OUTPUT / "quick" if quick else OUTPUT)
@@ -220,9 +220,8 @@ def _list(as_json: bool) -> None:
         about = task.about
         needs = ", ".join((*about.data, *(module for module, _ in about.needs)))
         lines = [about.summary, about.pipeline or "", f"Needs {needs}." if needs else ""]
-        name = f"speed {task.name}" if task.kind == "speed" else task.name
         time = f"{about.minutes:g} / {about.quick_minutes:g}"
-        rows.append((name, "\n".join(filter(None, lines)), time))
+        rows.append((task.full_name, "\n".join(filter(None, lines)), time))
     write_table(("task", "what it asks", "minutes: all / quick"), rows)
 
 

@@ -80,7 +80,7 @@ def task_of(path: Path, tasks: Mapping[str, FoundTask]) -> FoundTask | None:
 
 
 def _stem(task: FoundTask) -> str:
-    return f"speed_{task.name}" if task.kind == "speed" else task.name
+    return task.full_name.replace(" ", "_")
 
 
 def rows_of(task: FoundTask, path: Path, record: Mapping[str, Any]) -> list[Row]:
@@ -114,8 +114,7 @@ def rows_of(task: FoundTask, path: Path, record: Mapping[str, Any]) -> list[Row]
             lambda match: in_words(value_at(record["scores"], match[1]), short=True),
             reference,
         )
-        name = f"speed {task.name}" if task.kind == "speed" else task.name
-        row = Row(name, subject, label, in_words(value), better, beside, bounds_of(value))
+        row = Row(task.full_name, subject, label, in_words(value), better, beside, bounds_of(value))
         found.append(row)
     return found
 

@@ -42,7 +42,7 @@ class Asked:
         """Those of the command line of a task."""
         about = task.about
         found = [*(about.quick if self.quick else ()), "--output", str(output)]
-        if task.kind == "speed":
+        if task.kind != "tasks":
             return found
         found += ["--seed", str(self.seed)]
         if about.pipeline is not None:

@@ -1,6 +1,7 @@
 """What a task of the benchmark suite says of itself, and where tasks are found.
 
-A task is a file of `benchmarks/tasks/`, and a comparison of speed one of `benchmarks/speed/`, with
+A task is a file of `benchmarks/tasks/`, a comparison of speed one of `benchmarks/speed/`, and a
+fine-tuning measured before and after one of `benchmarks/finetuning/`, with
 
     TASK = Task(...)                              literals only, read without running the file
     def main(given=None, ...) -> Path             run what the arguments ask for, write the record
@@ -24,7 +25,7 @@ from mmgen.core.errors import LoadError, MissingDependency, SpecError, UnknownNa
 
 __all__ = ["KINDS", "FoundTask", "Task", "find_tasks"]
 
-KINDS = ("tasks", "speed")
+KINDS = ("tasks", "speed", "finetuning")
 _PACKAGE = "benchmarks"
 _DATA_VARIABLE = "MMGEN_DATA"
 
@@ -132,6 +133,11 @@ class FoundTask:
     about: Task
 
     @property
+    def full_name(self) -> str:
+        """Under which it is known among tasks of all kinds: "scenes", "speed checkpoints"."""
+        return self.name if self.kind == "tasks" else f"{self.kind} {self.name}"
+
+    @property
     def main(self) -> Callable[..., Path]:
         """What runs it: takes arguments of the command line, gives the record that it wrote."""
         return importlib.import_module(f"{_PACKAGE}.{self.kind}.{self.name}").main
@@ -141,7 +147,7 @@ def find_tasks(kind: str, names: tuple[str, ...] = ()) -> dict[str, FoundTask]:
     """Tasks by name, in the order in which they are asked for.
 
     Args:
-        kind: "tasks" or "speed".
+        kind: One of KINDS.
         names: Those that are wanted; all if empty.
 
     Raises:
