@@ -29,6 +29,7 @@ from benchmarks.records import record_path, record_pipeline
 from benchmarks.sheets import bordered, enlarged, write_sheet
 from mmgen import Pipeline
 from mmgen.evaluation.intervals import Proportion
+from mmgen.evaluation.metrics.caption_satisfaction import caption_satisfaction
 from mmgen.evaluation.task import Task
 from mmgen.simulators.scenes import (
     Caption,
@@ -161,19 +162,17 @@ def _pixels(image: Image.Image) -> np.ndarray:
 
 
 def _scores(cases: Sequence[_Case]) -> dict[str, Any]:
-    satisfied = [case.verdict.satisfied for case in cases]
-    claims, things = defaultdict(list), defaultdict(list)
+    found = caption_satisfaction([case.verdict for case in cases])
+    things = defaultdict(list)
     for case in cases:
         things[len(case.scene.things)].append(case.verdict.satisfied)
-        for claim, holds in case.verdict.claims:
-            claims[claim.kind].append(holds)
     captions = [case.caption for case in cases]
     others = zip(cases, captions[1:] + captions[:1], strict=True)
     shuffled = [judge(_pixels(case.image), caption).satisfied for case, caption in others]
     drawn = [judge(render(case.scene), case.caption).satisfied for case in cases]
     return {
-        "satisfied": _proportion(satisfied),
-        "claims": {kind: _proportion(claims[kind]) for kind in KINDS if kind in claims},
+        "satisfied": found.captions.as_dict(),
+        "claims": {kind: found.claims[kind].as_dict() for kind in KINDS if kind in found.claims},
         "things": {str(num): _proportion(things[num]) for num in sorted(things)},
         "simulator": _proportion(drawn),
         "other_captions": _proportion(shuffled),

@@ -2,8 +2,9 @@
 
 from mmgen.chain import Chain
 from mmgen.codes import interpolate
+from mmgen.evaluation.metrics.detection import auroc
 from mmgen.inference.classify import Classification, NoneOfThese, classify
-from mmgen.inference.outlier import OutlierDetector, auroc
+from mmgen.inference.outlier import OutlierDetector
 from mmgen.inference.purify import purify
 from mmgen.inference.rerank import Ranked, rerank
 

@@ -42,7 +42,7 @@ from mmgen.core.files import check_output, read_json, write_beside
 from mmgen.core.rng import derive_seeds, expand_seeds
 from mmgen.inference.compression import compressed_bits
 
-__all__ = ["SCORES", "OutlierDetector", "OutlierTest", "auroc"]
+__all__ = ["SCORES", "OutlierDetector", "OutlierTest"]
 
 SCORES = ("log_prob", "typicality", "complexity")
 
@@ -240,21 +240,6 @@ class OutlierDetector:
         if len({len(column) for column in detector.statistics.values()}) > 1:
             raise LoadError(f"{path} is altered: its statistics differ in length.")
         return detector
-
-
-def auroc(inliers: Sequence[float] | Tensor, outliers: Sequence[float] | Tensor) -> float:
-    """How often an outlier has the greater score of a pair, ties half: 0.5 is chance, 1 is best.
-
-    Raises:
-        ValueError: If one of the two is empty or holds what is not a number.
-    """
-    low, high = (torch.as_tensor(s, dtype=torch.float64).flatten() for s in (inliers, outliers))
-    if not len(low) or not len(high) or low.isnan().any() or high.isnan().any():
-        raise ValueError("Expected scores of one inlier and one outlier or more, all numbers.")
-    low = low.sort().values
-    below = torch.searchsorted(low, high, right=False)
-    up_to = torch.searchsorted(low, high, right=True)
-    return float((below + up_to).double().mean() / (2 * len(low)))
 
 
 def _score(name: str, statistics: Mapping[str, Tensor]) -> Tensor:

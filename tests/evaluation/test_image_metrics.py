@@ -6,12 +6,19 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from mmgen.evaluation.metrics.detection import fpr_at
+from mmgen.core.conditional import LogProb
+from mmgen.evaluation.metrics.bits_per_dim import bits_per_dim
+from mmgen.evaluation.metrics.caption_satisfaction import caption_satisfaction
+from mmgen.evaluation.metrics.detection import auroc, fpr_at
+from mmgen.evaluation.metrics.features import features_of
 from mmgen.evaluation.metrics.frechet import frechet_distance
 from mmgen.evaluation.metrics.image_fidelity import psnr, ssim
 from mmgen.evaluation.metrics.kernel_distance import kernel_distance
 from mmgen.evaluation.metrics.neighbours import precision_recall
+from mmgen.pipeline import Pipeline
+from mmgen.simulators import scenes
 
 
 def _features(count: int, dims: int = 5, seed: int = 0) -> np.ndarray:
@@ -129,3 +136,67 @@ def test_false_alarms() -> None:
             fpr_at(usual, bad)
     with pytest.raises(ValueError, match="share above 0"):
         fpr_at(usual, [1.0], kept=0.0)
+
+
+def test_features_are_by_any_function_or_pipeline() -> None:
+    images = [np.full((16, 16, 3), 16 * i, np.uint8) for i in range(7)]
+    found = features_of(images, lambda some: np.stack(some) / 255, batch_size=3)
+    assert found.shape == (7, 768) and found[1, 0] == pytest.approx(16 / 255)
+    assert frechet_distance(found, found + 1) == pytest.approx(768)
+    torch.manual_seed(0)
+    pipe = Pipeline.compose(x="image", family="normalizing_flow", size="debug")
+    pipe.fit_statistics([(None, image) for image in images])
+    coded = features_of(images, pipe, batch_size=4)
+    assert len(coded) == 7 and np.allclose(coded[5], pipe.encode(images[5]).flatten(), atol=1e-4)
+    assert kernel_distance(coded, coded) <= 1e-9
+    with pytest.raises(ValueError, match=r"shape \(1,\) for 7 values"):
+        features_of(images, lambda some: np.zeros(1))
+    with pytest.raises(ValueError, match="got none"):
+        features_of([], np.stack)
+
+
+def test_captions_are_satisfied_by_the_scenes_they_tell_of() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [scenes.sample_scene(rng) for _ in range(12)]
+    told = [scenes.describe(scene, rng) for scene in drawn]
+    right = [scenes.check(*pair) for pair in zip(drawn, told, strict=True)]
+    wrong = [scenes.check(*pair) for pair in zip(drawn, told[1:] + told[:1], strict=True)]
+    found = caption_satisfaction([*right, *wrong])
+    assert caption_satisfaction(right).captions.share == 1
+    whole = [all(holds for _, holds in v.claims) for v in (*right, *wrong)]
+    assert (found.captions.successes, found.captions.count) == (sum(whole), 24)
+    claims = sum(len(v.claims) for v in (*right, *wrong))
+    assert sum(p.count for p in found.claims.values()) == claims
+    with pytest.raises(ValueError, match="got none"):
+        caption_satisfaction([])
+
+
+def _log_prob(nats: list[float], dims: list[int], kind: str = "exact") -> LogProb:
+    own = torch.tensor(nats, dtype=torch.float64)
+    return LogProb(own, kind, torch.zeros_like(own), torch.tensor(dims), "by hand")
+
+
+def test_bits_per_dimension() -> None:
+    # Sixteen values alike likely are four bits, whatever the number of dimensions of each.
+    even = _log_prob([-math.log(16**n) for n in (3, 5, 8)], [3, 5, 8])
+    assert bits_per_dim([even]) == {
+        "mean": 4.0, "low": 4.0, "high": 4.0, "count": 3, "kind": "exact"
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    bits = rng.normal(3, 1, 400)
+    whole = bits_per_dim([_log_prob((-bits * 2 * math.log(2)).tolist(), [2] * 400)])
+    assert whole["mean"] == pytest.approx(bits.mean(), abs=1e-5)
+    half = 1.96 * bits.std(ddof=1) / 20
+    assert whole["high"] - whole["low"] == pytest.approx(2 * half, abs=1e-4)
+    with pytest.raises(ValueError, match="of one kind, got exact, lower bound"):
+        bits_per_dim([even, _log_prob([1.0], [1], "lower bound")])
+    with pytest.raises(ValueError, match="two finite log p or more, got 1"):
+        bits_per_dim([_log_prob([1.0], [1])])
+
+
+def test_the_area_under_the_curve_counts_pairs() -> None:
+    rng = np.random.default_rng(0)
+    low, high = rng.integers(0, 6, 40), rng.integers(2, 9, 30)
+    pairs = [(h > v) + (h == v) / 2 for v in low for h in high]
+    assert auroc(low, high) == pytest.approx(np.mean(pairs))
+    assert auroc(torch.tensor(low), torch.tensor(high)) == auroc(low, high)
