@@ -238,11 +238,21 @@ def _table(folder: Path, document: Path | None, as_json: bool) -> None:
         write_error(line, label="left out")
 
 
+def _asked() -> dict[str, str]:
+    """What each task asks, and how it is measured again, by the name that its rows have."""
+    found = {}
+    for kind in KINDS:
+        for name, task in find_tasks(kind).items():
+            shown = f"speed {name}" if kind == "speed" else name
+            found[shown] = f"{task.about.summary} (mmgen bench {shown})"
+    return found
+
+
 def _report(folder: Path, page: Path | None) -> None:
     from mmgen.evaluation.report import write_report
 
     rows, left = rows_in(folder)
     page = page or folder / "report.html"
-    typer.echo(write_report(page, rows, left, read_records(folder)))
+    typer.echo(write_report(page, rows, left, read_records(folder), asked=_asked()))
     for line in left:
         write_error(line, label="left out")

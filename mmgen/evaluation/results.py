@@ -42,6 +42,8 @@ class Row:
         better: "higher" or "lower".
         reference: What it is to be compared with.
         bounds: Score, lower and upper end as numbers, None where there is none.
+        marks: Numbers of the reference: those of the record, and one that it begins with.
+        record: Name of the record, without its ending.
     """
 
     task: str
@@ -51,6 +53,8 @@ class Row:
     better: str
     reference: str
     bounds: tuple[float | None, float | None, float | None]
+    marks: tuple[float, ...] = ()
+    record: str = ""
 
 
 def read_records(folder: Path) -> dict[Path, dict[str, Any]]:
@@ -114,9 +118,20 @@ def rows_of(task: FoundTask, path: Path, record: Mapping[str, Any]) -> list[Row]
             lambda match: in_words(value_at(record["scores"], match[1]), short=True),
             reference,
         )
-        row = Row(task.full_name, subject, label, in_words(value), better, beside, bounds_of(value))
-        found.append(row)
+        shown = (label, in_words(value), better, beside, bounds_of(value))
+        marks = _marks(reference, record["scores"])
+        found.append(Row(task.full_name, subject, *shown, marks, path.stem))
     return found
+
+
+def _marks(reference: str, scores: Mapping[str, Any]) -> tuple[float, ...]:
+    """The numbers of a reference that are in the record, and the one that it begins with."""
+    places = re.findall(r"\{([^}]*)\}", reference)
+    found = [bounds_of(value_at(scores, place))[0] for place in places]
+    first = re.match(r"(\d+(?:\.\d+)?)( %)?", reference)
+    if first:
+        found.insert(0, float(first[1]) / (100 if first[2] else 1))
+    return tuple(mark for mark in found if mark is not None)
 
 
 def value_at(scores: Any, path: str) -> Any:

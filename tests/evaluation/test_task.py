@@ -163,11 +163,17 @@ def test_a_report_holds_all_it_shows(tmp_path: Path) -> None:
 
     path = _record(tmp_path)
     Image.new("RGB", (4, 4)).save(tmp_path / "small_x.png")
+    (tmp_path / "small_x.wav").write_bytes(b"RIFF")
     records = read_records(tmp_path)
+    records[path]["scores"]["examples"] = [{"said": "so", "meant": "<so>"}]
     rows = rows_of(FoundTask("small", "tasks", SMALL), path, records[path])
-    page = write_report(tmp_path / "all.html", rows, ["<old>"], records)
+    assert rows[0].record == path.stem
+    asked = {"small": "Is it small?"}
+    page = write_report(tmp_path / "all.html", rows, ["<old>"], records, asked=asked)
     text = page.read_text("utf-8")
     assert "data:image/png;base64," in text and "50.0 %" in text and "&lt;old&gt;" in text
+    for part in ("data:audio/wav;base64,", "&lt;so&gt;", "Is it small?", "stroke='#c22'"):
+        assert part in text
     assert "<svg" in text and "http" not in text and str(tmp_path) not in text
     with pytest.raises(ValueError, match="ending"):
         write_report(tmp_path / "all.txt", rows, [], records)
