@@ -5,6 +5,10 @@ loaded by transformers, by `mmgen.Pipeline.from_pretrained`, and by that with CT
 and in eight bits. The same sentences, greedily, as many tokens of each; timed in turns in one run.
 What comes out is compared, too. A conversion is made once, before.
 
+Of one sentence, the bytes of weights that a token needs, times the tokens in a second, are put over
+the rate at which the machine reads its memory, measured in the same turns. Peak memory is that of
+one sentence in a process of its own, imports included.
+
     python -m benchmarks.speed.translation --repeats 5
     python -m benchmarks.speed.translation --size debug --repeats 2
 """
@@ -24,6 +28,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.speed.limits import gigabytes_per_second, reading, weight_bytes
+from benchmarks.speed.memory import peak_of
 from benchmarks.speed.timing import Spread, interleave, ratio
 from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
@@ -52,6 +58,20 @@ TASK = Task(
             "higher",
             "{batches/16/ctranslate2 int8/times_transformers} with the engine in eight bits",
         ),
+        (
+            "share of the rate of reading memory that one sentence reaches",
+            "share_of_limit/mmgen",
+            "higher",
+            "{share_of_limit/transformers} by transformers, "
+            "{share_of_limit/ctranslate2 float32} by CTranslate2 in float32",
+        ),
+        (
+            "peak memory, MB",
+            "peak_memory_mb/mmgen",
+            "lower",
+            "{peak_memory_mb/transformers} by transformers, "
+            "{peak_memory_mb/ctranslate2 int8} with the engine in eight bits",
+        ),
     ),
 )
 PROTOCOL = TASK.protocol
@@ -74,6 +94,8 @@ class Size:
         depth: Layers of the encoder, and of the decoder.
         new_tokens: Of each translation, none of which ends before.
         batches: Numbers of sentences that are translated together.
+        read_mb: Megabytes that are read to measure the rate of it.
+        peaks: Whether peak memory is measured.
     """
 
     words: int
@@ -81,12 +103,20 @@ class Size:
     depth: int
     new_tokens: int
     batches: tuple[int, ...]
+    read_mb: int
+    peaks: bool
 
 
 SIZES = {
-    "debug": Size(words=400, width=32, depth=1, new_tokens=6, batches=(1, 3)),
-    "base": Size(words=58_101, width=512, depth=6, new_tokens=48, batches=(1, 16)),
+    "debug": Size(
+        words=400, width=32, depth=1, new_tokens=6, batches=(1, 3), read_mb=8, peaks=False
+    ),
+    "base": Size(
+        words=58_101, width=512, depth=6, new_tokens=48, batches=(1, 16), read_mb=256, peaks=True
+    ),
 }
+
+Case = Callable[[int], list[str]]
 
 
 def _tokenizer(folder: Path, count: int) -> Any:
@@ -147,42 +177,83 @@ def _build(folder: Path, size: Size) -> int:
     return model.num_parameters()
 
 
-def _cases(folder: Path, new_tokens: int) -> dict[str, Callable[[list[str]], list[str]]]:
-    """Each way from sentences to their translations."""
+def _sentences(count: int) -> list[str]:
+    return [CORPUS[7 * i % len(CORPUS)] for i in range(count)]
+
+
+def _library(folder: Path, new_tokens: int) -> Case:
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
 
-    def library(sentences: list[str]) -> list[str]:
-        inputs = tokenizer(sentences, return_tensors="pt", padding=True)
+    def translated(count: int) -> list[str]:
+        inputs = tokenizer(_sentences(count), return_tensors="pt", padding=True)
         ids = model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=new_tokens)
         return tokenizer.batch_decode(ids, skip_special_tokens=True)
 
+    return translated
+
+
+def _own(folder: Path, new_tokens: int) -> Case:
     pipe = Pipeline.from_pretrained(folder)
+    asked = {"temperature": 0.0, "max_new_tokens": new_tokens, "split": "never"}
+    return lambda count: pipe(_sentences(count), **asked)
+
+
+def _engine(folder: Path, new_tokens: int, *, compute_type: str) -> Case:
+    pipe = Pipeline.from_pretrained(folder, engine="ctranslate2", compute_type=compute_type)
     asked = {"temperature": 0.0, "max_new_tokens": new_tokens}
-    cases = {
-        "transformers": library,
-        "mmgen": lambda sentences: pipe(sentences, split="never", **asked),
+    return lambda count: pipe(_sentences(count), **asked)
+
+
+WAYS: dict[str, Callable[[Path, int], Case]] = {
+    "transformers": _library,
+    "mmgen": _own,
+    **{name: partial(_engine, compute_type=kind) for name, kind in ENGINES.items()},
+}
+"""From a checkpoint and a number of tokens to what translates so many sentences."""
+
+
+def _limit(folder: Path, batches: dict[str, Any], read: list[float]) -> dict[str, Any]:
+    """How near the tokens of one sentence come to the rate at which memory is read."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    parts = torch.nn.ModuleList([model.get_decoder(), model.lm_head])
+    size = weight_bytes(parts, without=("encoder_attn.k_proj", "encoder_attn.v_proj"))
+    bandwidth = Spread.of(read)
+    shares = {}
+    for name, own in batches["1"].items():
+        needed = size / 4 if name.endswith("int8") else size
+        rate = needed * own["tokens_per_second"]["median"] / 1e9
+        shares[name] = round(rate / bandwidth.median, 4)
+    return {
+        "gigabytes_per_second": bandwidth.as_dict(),
+        "bytes_per_token": size,
+        "share_of_limit": shares,
     }
-    for name, compute_type in ENGINES.items():
-        engine = Pipeline.from_pretrained(folder, engine="ctranslate2", compute_type=compute_type)
-        cases[name] = lambda sentences, engine=engine: engine(sentences, **asked)
-    return cases
+
+
+def _peaks(folder: Path, new_tokens: int) -> dict[str, float]:
+    child = ["-m", "benchmarks.speed.decoding_memory", "translation"]
+    return {name: peak_of([*child, name, str(folder), str(new_tokens)], what=name) for name in WAYS}
 
 
 def _measure(folder: Path, size: Size, repeats: int) -> dict[str, Any]:
-    cases = _cases(folder, size.new_tokens)
+    cases = {name: way(folder, size.new_tokens) for name, way in WAYS.items()}
     found: dict[str, Any] = {}
+    read: list[float] = []
+    memory, num_bytes = reading(size.read_mb)
     for count in size.batches:
-        sentences = [CORPUS[7 * i % len(CORPUS)] for i in range(count)]
-        calls = {name: partial(case, sentences) for name, case in cases.items()}
+        calls = {name: partial(case, count) for name, case in cases.items()}
         expected = calls["transformers"]()
         alike = {
             name: sum(a == b for a, b in zip(call(), expected, strict=True)) / count
             for name, call in calls.items()
         }
-        seconds = interleave(calls, repeats)
+        seconds = interleave({**calls, "memory": memory}, repeats)
+        read += gigabytes_per_second(num_bytes, seconds.pop("memory"))
         tokens = count * size.new_tokens
         found[str(count)] = {
             name: {
@@ -192,7 +263,10 @@ def _measure(folder: Path, size: Size, repeats: int) -> dict[str, Any]:
             }
             for name, own in seconds.items()
         }
-    return found
+    limit = _limit(folder, found, read)
+    # Each is a process of its own, too slow for a glance.
+    peaks = _peaks(folder, size.new_tokens) if size.peaks else None
+    return {"batches": found, **limit, "peak_memory_mb": peaks}
 
 
 def main(arguments: list[str] | None = None) -> Path:
@@ -215,16 +289,18 @@ def main(arguments: list[str] | None = None) -> Path:
             count = _build(Path(folder) / "made", size)
             shown = f"Marian, {count / 1e6:.1f} M, {settings.repeats} times ..."
             print(shown, file=sys.stderr)
-            batches = _measure(Path(folder) / "made", size, settings.repeats)
+            scores = _measure(Path(folder) / "made", size, settings.repeats)
         finally:
             if before is None:
                 del os.environ["XDG_CACHE_HOME"]
             else:
                 os.environ["XDG_CACHE_HOME"] = before
-    for batch, rows in batches.items():
+    for batch, rows in scores["batches"].items():
         for name, row in rows.items():
             speed, times = row["tokens_per_second"]["median"], row["times_transformers"]["median"]
             print(f"{batch:>3} x {name:20} {speed:9.1f} tokens/s, {times:.2f} times transformers")
+    print(f"share of the rate of reading memory: {scores['share_of_limit']}")
+    print(f"peak memory, MB: {scores['peak_memory_mb']}")
     return write_result(
         settings.output / "speed_translation.json",
         task="speed of translation",
@@ -236,7 +312,7 @@ def main(arguments: list[str] | None = None) -> Path:
             "threads": torch.get_num_threads(),
             "cores_allowed": len(os.sched_getaffinity(0)),
         },
-        scores={"parameters": count, "batches": batches},
+        scores={"parameters": count, **scores},
     )
 
 

@@ -45,15 +45,15 @@ CARD = Card(
 )
 
 TRAINING = {
-    "steps": 5_000,
+    "steps": 1_300,
     "batch_size": 192,
     "optimizer": "muon",
     "learning_rate": 2e-3,
-    "warmup": 200,
-    "dropout": 0.2,
+    "warmup": 100,
+    "dropout": 0.1,
     "by_length": 50,
     "statistics_from": 2**18,
-    "sample_every": 1_000,
+    "sample_every": 500,
 }
 
 DEBUG = {
@@ -133,8 +133,8 @@ def _simpler(entries: list[tuple[str, str, str]]) -> dict[int, str]:
 def build(
     *,
     dim: int = 192,
-    encoder_depth: int = 3,
-    depth: int = 3,
+    encoder_depth: int = 2,
+    depth: int = 2,
     num_heads: int = 4,
     source_vocabulary: int = 4608,
     vocabulary: int = 2048,
@@ -161,7 +161,9 @@ def build(
         causal=True,
     )
     model = Autoregressive(network, spec=codec.spec, warping=Warping(temperature=0.0))
-    return Pipeline(encoder=encoder, model=TokenGuidance(model), codec=codec)
+    return Pipeline(
+        encoder=encoder, model=TokenGuidance(model), codec=codec, condition_dropout=0.05
+    )
 
 
 def debug() -> Pipeline:
