@@ -35,6 +35,7 @@ ROWS = {
     "policies": 4,
     "push": 4,
     "source": 4,
+    "texts": 4,
     "inference": 5,
     "training": 5,
     "evaluation": 5,

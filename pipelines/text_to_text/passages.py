@@ -12,11 +12,9 @@ from itertools import pairwise
 from typing import Any
 
 from mmgen.core.card import Card
-from mmgen.families.autoregressive import Autoregressive
-from mmgen.guidance.tokens import TokenGuidance
 from mmgen.modalities.text import SubwordText, TextEncoder
-from mmgen.nn.tokens import TokenTransformer
 from mmgen.pipeline import Pipeline
+from mmgen.texts import text_to_text
 from mmgen.training.data import data_file
 from mmgen.training.pairs import ListedPairs, Pairs
 
@@ -106,17 +104,8 @@ def build(
         words=False,
     )
     codec = SubwordText(vocabulary, max_length=256)
-    network = TokenTransformer(
-        vocabulary + 1,
-        dim=dim,
-        depth=depth,
-        num_heads=num_heads,
-        condition=encoder.spec,
-        causal=True,
-    )
-    model = TokenGuidance(Autoregressive(network, spec=codec.spec))
     # Half of what it learns is P(text) alone.
-    return Pipeline(encoder=encoder, model=model, codec=codec, condition_dropout=0.5)
+    return text_to_text(encoder, codec, depth=depth, num_heads=num_heads, condition_dropout=0.5)
 
 
 def debug() -> Pipeline:
