@@ -52,9 +52,8 @@ def test_the_same_checkpoints_by_a_door_and_by_their_library(
     record = json.loads((tmp_path / "speed_checkpoints.json").read_text())
     text, image = (record["scores"][name] for name in module.CHECKPOINTS)
     assert text["same_output"] and image["same_output"]
-    # Of each of two layers twelve squares of the width; and the output layer.
-    words = text["bytes_per_token"] / 4 / 48 - 2 * 12 * 48
-    assert 200 < words < 700
+    # Of each of two layers twelve squares of the width, and the output layer of GPT-2's words.
+    assert text["bytes_per_token"] == 4 * (2 * 12 * 48**2 + 50_257 * 48)
     assert set(text["share_of_limit"]) == {"mmgen", "library"} and text["peak_memory_mb"] is None
 
 
