@@ -44,14 +44,14 @@ TASK = Task(
     shown=(
         (
             "BLEU, Tatoeba",
-            "val/bleu/score",
+            "val/bleu",
             "higher",
             "opus-mt-zh-en 36.1 on its own Tatoeba test set, by its card (not these sentences)",
         ),
-        ("chrF, Tatoeba", "val/chrf/score", "higher", "opus-mt-zh-en 54.8, likewise"),
+        ("chrF, Tatoeba", "val/chrf", "higher", "opus-mt-zh-en 54.8, likewise"),
         ("perplexity per byte, Tatoeba", "val/perplexity/per_byte", "lower", "none"),
-        ("BLEU, NTREX", "news/bleu/score", "higher", "none published that compares"),
-        ("chrF, NTREX", "news/chrf/score", "higher", "none published that compares"),
+        ("BLEU, NTREX", "news/bleu", "higher", "none published that compares"),
+        ("chrF, NTREX", "news/chrf", "higher", "none published that compares"),
     ),
 )
 PROTOCOL = TASK.protocol
