@@ -240,12 +240,8 @@ def _table(folder: Path, document: Path | None, as_json: bool) -> None:
 
 def _asked() -> dict[str, str]:
     """What each task asks, and how it is measured again, by the name that its rows have."""
-    found = {}
-    for kind in KINDS:
-        for name, task in find_tasks(kind).items():
-            shown = f"speed {name}" if kind == "speed" else name
-            found[shown] = f"{task.about.summary} (mmgen bench {shown})"
-    return found
+    tasks = [task for kind in KINDS for task in find_tasks(kind).values()]
+    return {t.full_name: f"{t.about.summary} (mmgen bench {t.full_name})" for t in tasks}
 
 
 def _report(folder: Path, page: Path | None) -> None:
