@@ -91,7 +91,7 @@ class Rollout:
         if spec.modality != "actions" or not isinstance(encoder, ObservationEncoder):
             raise SpecError(
                 f"A rollout takes a policy, from observations to actions; {self.pipe!r} gives "
-                f"{spec.modality}. Name another pipeline."
+                f"{spec.modality} from what {type(encoder).__name__} reads. Name another pipeline."
             )
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps is at least 1, got {self.max_steps}.")

@@ -35,7 +35,7 @@ Cell = tuple[int, int]
 START, GOAL = (35, 165, 60), (220, 35, 40)
 """Colours of the cells where a path starts and ends, in pictures."""
 _WALL, _FLOOR = (10, 10, 10), (248, 248, 248)
-_CURVE_POINTS = 16
+_CURVE_POINTS = 8
 
 
 @dataclass(frozen=True)
@@ -93,36 +93,37 @@ def sample_maze(rng: np.random.Generator, *, size: int, num_loops: int = 0) -> M
         size: N, cells on a side.
         num_loops: Walls to open beyond the tree, as far as there are any.
     """
-    right, below = np.ones((size, size - 1), bool), np.ones((size - 1, size), bool)
-    seen = np.zeros((size, size), bool)
-    trail = [(int(rng.integers(size)), int(rng.integers(size)))]
-    seen[trail[0]] = True
+    right = [[True] * (size - 1) for _ in range(size)]
+    below = [[True] * size for _ in range(size - 1)]
+    # More than the walk can ask for: it enters each cell once.
+    draws = rng.integers(2**31, size=size**2 + 1).tolist()
+    trail = [divmod(draws.pop() % size**2, size)]
+    seen = {trail[0]}
     while trail:
         row, column = trail[-1]
         around = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
-        fresh = [c for c in around if 0 <= min(c) and max(c) < size and not seen[c]]
+        fresh = [c for c in around if 0 <= min(c) and max(c) < size and c not in seen]
         if not fresh:
             trail.pop()
             continue
-        cell = fresh[int(rng.integers(len(fresh)))]
+        cell = fresh[draws.pop() % len(fresh)]
         if cell[0] == row:
-            right[row, min(column, cell[1])] = False
+            right[row][min(column, cell[1])] = False
         else:
-            below[min(row, cell[0]), column] = False
-        seen[cell] = True
+            below[min(row, cell[0])][column] = False
+        seen.add(cell)
         trail.append(cell)
-    standing = [(right, tuple(w)) for w in np.argwhere(right)]
-    standing += [(below, tuple(w)) for w in np.argwhere(below)]
-    for i in rng.permutation(len(standing))[:num_loops]:
-        walls, place = standing[int(i)]
-        walls[place] = False
-    return Maze(right, below)
+    walls = np.concatenate([np.ravel(right), np.ravel(below)])
+    walls[rng.permutation(np.flatnonzero(walls))[:num_loops]] = False
+    half = size * (size - 1)
+    return Maze(walls[:half].reshape(size, size - 1), walls[half:].reshape(size - 1, size))
 
 
 def sample_ends(rng: np.random.Generator, maze: Maze) -> tuple[Cell, Cell]:
     """Two different cells, all pairs equally likely."""
-    first, second = rng.choice(maze.size**2, size=2, replace=False).tolist()
-    return divmod(first, maze.size), divmod(second, maze.size)
+    count = maze.size**2
+    first, step = int(rng.integers(count)), int(rng.integers(1, count))
+    return divmod(first, maze.size), divmod((first + step) % count, maze.size)
 
 
 def shortest_way(maze: Maze, start: Cell, goal: Cell) -> list[Cell]:
@@ -162,17 +163,18 @@ def smooth_path(way: list[Cell], num_points: int) -> np.ndarray:
     Returns:
         (T, 2), (x, y) in cells, float32.
     """
-    centres = np.stack([centre(cell) for cell in way]).astype(np.float64)
+    centres = np.array(way, np.float64)[:, ::-1] + 0.5
     if len(way) == 1:
         return np.repeat(centres, num_points, 0).astype(np.float32)
     doors = (centres[1:] + centres[:-1]) / 2
     s = np.linspace(0, 1, _CURVE_POINTS, endpoint=False)[:, None]
-    pieces = [centres[:1] + (doors[0] - centres[0]) * s]
-    for enter, middle, leave in zip(doors[:-1], centres[1:-1], doors[1:], strict=True):
-        pieces.append((1 - s) ** 2 * enter + 2 * s * (1 - s) * middle + s**2 * leave)
-    pieces += [doors[-1] + (centres[-1] - doors[-1]) * s, centres[-1:]]
-    line = np.concatenate(pieces)
-    along = np.concatenate([[0.0], np.linalg.norm(np.diff(line, axis=0), axis=1).cumsum()])
+    bends = (1 - s) ** 2 * doors[:-1, None] + s**2 * doors[1:, None]
+    bends += 2 * s * (1 - s) * centres[1:-1, None]
+    first = centres[:1] + (doors[:1] - centres[:1]) * s
+    last = doors[-1:] + (centres[-1:] - doors[-1:]) * s
+    line = np.concatenate([first, bends.reshape(-1, 2), last, centres[-1:]])
+    steps = np.diff(line, axis=0)
+    along = np.concatenate([[0.0], np.hypot(steps[:, 0], steps[:, 1]).cumsum()])
     places = np.linspace(0, along[-1], num_points)
     return np.stack([np.interp(places, along, line[:, k]) for k in (0, 1)], 1).astype(np.float32)
 
@@ -223,10 +225,10 @@ def render(
             top, left = cell[0] * scale, cell[1] * scale
             image[top + inset : top + scale - inset, left + inset : left + scale - inset] = colour
     image[[0, -1]] = image[:, [0, -1]] = _WALL
-    for row, column in np.argwhere(maze.right):
-        x = (column + 1) * scale
-        image[row * scale : (row + 1) * scale, x - 1 : x + 1] = _WALL
-    for row, column in np.argwhere(maze.below):
-        y = (row + 1) * scale
-        image[y - 1 : y + 1, column * scale : (column + 1) * scale] = _WALL
+    # By cell: (row, pixel of it, column, pixel of it, colour).
+    cells = image.reshape(maze.size, scale, maze.size, scale, 3)
+    rows, columns = np.nonzero(maze.right)
+    cells[rows, :, columns, -1] = cells[rows, :, columns + 1, 0] = _WALL
+    rows, columns = np.nonzero(maze.below)
+    cells[rows, -1, columns] = cells[rows + 1, 0, columns] = _WALL
     return image

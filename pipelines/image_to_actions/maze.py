@@ -41,13 +41,13 @@ CARD = Card(
     x="actions",
     y="image",
     family="diffusion",
-    summary="A path of 32 points through a maze of 5 x 5 cells, from a picture of it.",
+    summary="A path of 24 points through a maze of 5 x 5 cells, from a picture of it.",
     data="Mazes and smooth shortest ways drawn by mmgen.simulators.mazes, a program.",
     licence="Apache-2.0",
-    parameters=1_209_026,
+    parameters=378_306,
 )
 
-CELLS, LOOPS, POINTS = 5, 3, 32
+CELLS, LOOPS, POINTS = 5, 3, 24
 """Cells on a side, walls opened beyond a tree, and points of a path."""
 
 TRAINING = {
@@ -93,7 +93,7 @@ def pairs(split: str = "train") -> Pairs:
     return DrawnPairs(draw, length=_EPOCH)
 
 
-def build(*, dim: int = 96, depths: tuple[int, int] = (6, 3)) -> Pipeline:
+def build(*, dim: int = 64, depths: tuple[int, int] = (4, 2)) -> Pipeline:
     """The pipeline with fresh weights; depths are those of the encoder and of the denoiser."""
     num_heads = dim // 32
     encoder = ImageEncoder(

@@ -55,19 +55,16 @@ TRAINING = {
 DEBUG = {"dim": 32, "depth": 1}
 
 _HISTORY, _HORIZON = 1, 4
-_NUM_STATES, _NUM_ACTIONS = 27, 8
+_NUM_STATES, _NUM_ACTIONS, _BOUNDS = 27, 8, (-1.0, 1.0)
 
 # About how the robot stands at the start.
 PREVIEW = [{"observation.state": [[0.75, 1.0] + [0.0] * 25] * _HISTORY}]
 
 
 def pairs(split: str = "train") -> Pairs:
-    """Pairs (the last observations, the next actions), one for each step of the expert's.
-
-    Actions are what the expert asked for, which the environment carries out as far as it can: they
-    tell more than what was carried out, of which a share is at the bounds.
-    """
-    episodes = read_rollouts(data_file(EXPERT))
+    """Pairs (the last observation, the next actions), one for each step of the expert's."""
+    low, high = _BOUNDS
+    episodes = read_rollouts(data_file(EXPERT), low=low, high=high)
     return IndexedPairs(Windows(episodes, history=_HISTORY, horizon=_HORIZON, complete=True))
 
 
@@ -77,6 +74,7 @@ def build(*, dim: int = 96, depth: int = 3) -> Pipeline:
         {"observation.state": (_HISTORY, _NUM_STATES)},
         horizon=_HORIZON,
         num_actions=_NUM_ACTIONS,
+        bounds=_BOUNDS,
         normalisation="mean-std",
         dim=dim,
         depth=depth,

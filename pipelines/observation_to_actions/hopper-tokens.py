@@ -39,7 +39,7 @@ CARD = Card(
     parameters=480_224,
 )
 
-ROLLOUT = {"environment": "Hopper-v4", "num_action_steps": 1}
+ROLLOUT = {"environment": "Hopper-v4", "num_action_steps": 2}
 EXPERT = "actions/mujoco_Hopper-v4_expert.npz"
 
 TRAINING = {
