@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_transformers.languages import languages_of
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
 from mmgen.backends.from_transformers.tokenizers import load_tokenizer
 from mmgen.backends.given import AsGiven, GivenCondition
@@ -94,6 +95,8 @@ class _Translator(_Engine):
         (found,) = self.model.translate_batch(
             [self.source(text)],
             max_decoding_length=longest,
+            # A text may be empty.
+            min_decoding_length=0,
             max_input_length=0,
             length_penalty=0,
             return_scores=True,
@@ -212,7 +215,7 @@ class EngineConditional(Searchable):
         nats = torch.zeros(self.batch)
         for i, (row, length) in enumerate(zip(latent.z.tolist(), lengths.tolist(), strict=True)):
             own = [self.model.own_ids[token] for token in row[:length]]
-            nats[i] = self.model.engine.score(self._text(i), own)
+            nats[i] = self._score(i, own)
         return LogProb(
             nats=nats,
             kind="exact",
@@ -224,12 +227,28 @@ class EngineConditional(Searchable):
     def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
         rows, scores = [], torch.zeros(num_best, self.batch)
         for i in range(self.batch):
-            found = self._found(i, beam_size=num_beams, num_hypotheses=num_best)
-            for n, (ids, score) in enumerate(found):
+            found = self._found(i, beam_size=num_beams, num_hypotheses=num_beams)
+            # What was cut while it went on has a score without its end.
+            texts = dict.fromkeys(tuple(self._content(ids)) for ids, _ in found)
+            if len(texts) < num_best:
+                raise ValueError(
+                    f"num_best is {num_best}, but a beam of {num_beams} found {len(texts)} texts. "
+                    "Ask for fewer, or give a greater num_beams."
+                )
+            scored = [(self._score(i, ids), ids) for ids in texts]
+            ranked = sorted(scored, key=lambda pair: pair[0], reverse=True)[:num_best]
+            for n, (score, ids) in enumerate(ranked):
                 rows.append((n * self.batch + i, ids))
                 scores[n, i] = score
         ordered = [ids for _, ids in sorted(rows, key=lambda row: row[0])]
         return self._latent(ordered, (num_best, self.batch)), scores
+
+    def _score(self, i: int, ids: Sequence[int]) -> float:
+        """log p of own ids and the end after them."""
+        return self.model.engine.score(self._text(i), ids)
+
+    def _content(self, ids: Sequence[int]) -> list[int]:
+        return [own for own in ids if own in self.model.places]
 
     def _text(self, i: int) -> str:
         return self.c.values[i]["text"]
@@ -239,7 +258,7 @@ class EngineConditional(Searchable):
         return self.model.engine.generate(self._text(i), longest=longest, **how)
 
     def _latent(self, rows: Sequence[Sequence[int]], shape: tuple[int, int]) -> Latent:
-        content = [[self.model.places[i] for i in row if i in self.model.places] for row in rows]
+        content = [[self.model.places[i] for i in self._content(row)] for row in rows]
         lengths = torch.tensor([len(row) for row in content])
         z = torch.zeros(len(rows), max(1, int(lengths.max())), dtype=torch.long)
         for padded, row in zip(z, content, strict=True):
@@ -267,6 +286,7 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
     tokenizer = load_tokenizer(
         found.source, "", hint="the folder of a whole checkpoint", trust_remote_code=False, **where
     )
+    _check_languages(found, tokenizer)
     converted = _converted(found, where)
     try:
         engine = _ENGINES[found.task](converted, tokenizer, compute_type=compute_type)
@@ -287,6 +307,16 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
 
     encoder = AsGiven(("text",), required=("text",))
     return Foreign(encoder, EngineModel(engine, codec), codec, found, save)
+
+
+def _check_languages(found: Recognised, tokenizer: Any) -> None:
+    """Refuse a model that has to be told which language to write."""
+    known = languages_of(tokenizer, None).begins
+    if known:
+        raise LoadError(
+            f"{found.source} writes {len(known)} languages, and CTranslate2 is not told which one "
+            "yet. Leave engine= out, and give target_lang."
+        )
 
 
 def _library() -> Any:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
+from mmgen.core.options import Option
+from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
 from mmgen.core.typed import named_values
 from mmgen.modalities import image as images
@@ -47,6 +49,8 @@ class AsGiven(Encoder):
         tokenizers: Of the text; a text longer than all of them read is refused, never cut.
         max_tokens: Most tokens of a text that the pipeline reads, if it says so itself.
         readers: What reads parts that are no images, films or texts, by their names.
+        splits: What answers a text in parts, given a value by its parts and whether a text fits.
+        split_options: What it takes besides.
     """
 
     def __init__(
@@ -57,8 +61,11 @@ class AsGiven(Encoder):
         tokenizers: Sequence[Any] = (),
         max_tokens: int | None = None,
         readers: Mapping[str, Callable[[Any], Any]] | None = None,
+        splits: Callable[..., Parted | None] | None = None,
+        split_options: tuple[Option, ...] = (),
     ) -> None:
         super().__init__()
+        self.splits, self.split_options = splits, split_options
         self.readers = dict(readers or {})
         self.names, self.required = tuple(parts), tuple(required)
         self.tokenizers, self.max_tokens = tuple(tokenizers), max_tokens
@@ -70,6 +77,19 @@ class AsGiven(Encoder):
     @property
     def spec(self) -> ConditionSpec:
         return ConditionSpec()
+
+    def options(self) -> tuple[Option, ...]:
+        return self.split_options
+
+    def parted(self, value: Any, **options: Any) -> Parted | None:
+        if self.splits is None:
+            return None
+        asked = self._named(value)
+        text = asked["text"]
+        # What is no text at all is told when it is read.
+        if not isinstance(text, str) or not text.strip():
+            return None
+        return self.splits(asked, fits=lambda piece: not self._excess(piece), **options)
 
     def drop(
         self, tensors: dict[str, Any], *, rate: float, generator: torch.Generator | None = None
@@ -109,6 +129,10 @@ class AsGiven(Encoder):
         return "text" if "text" in self.names else self.names[0]
 
     def _parts(self, value: Any) -> dict[str, Any]:
+        return {name: self._read(name, part) for name, part in self._named(value).items()}
+
+    def _named(self, value: Any) -> dict[str, Any]:
+        """A value by its parts, none of them read."""
         named = isinstance(value, Mapping)
         if value is None:
             parts: dict[str, Any] = {}
@@ -126,7 +150,7 @@ class AsGiven(Encoder):
                 f"A condition has the parts {', '.join(self.names)}; {wrong}. Give "
                 f"{{{', '.join(f'{n!r}: ...' for n in self.names)}}}."
             )
-        return {name: self._read(name, part) for name, part in parts.items()}
+        return parts
 
     def _read(self, name: str, value: Any) -> Any:
         if name in self.readers:
@@ -144,11 +168,19 @@ class AsGiven(Encoder):
             raise TypeError(f"Expected a text (str), got {type(text).__name__}: {text!r:.60}.")
         if not text.strip():
             raise ValueError("The text is empty. Say something, or give None for no condition.")
+        excess = self._excess(text)
+        if excess:
+            raise ValueError(
+                f"Expected a text of at most {excess[0]} tokens, got {excess[1]}: "
+                f"{text[:40]!r}... The pipeline would cut it. Shorten it"
+                + ("." if self.splits is None else ', or give split="sentences".')
+            )
+
+    def _excess(self, text: str) -> tuple[int, int] | None:
+        """Most tokens of a text, and how many this one has, if that is more."""
         room = [min(t.model_max_length, self.max_tokens or 10**6) for t in self.tokenizers]
         whole = {"truncation": False, "verbose": False}
         counts = [len(t(text, **whole)["input_ids"]) for t in self.tokenizers]
         if room and all(n > most for n, most in zip(counts, room, strict=True)):
-            raise ValueError(
-                f"Expected a text of at most {max(room)} tokens, got {min(counts)}: "
-                f"{text[:40]!r}... The pipeline would cut it. Shorten it."
-            )
+            return max(room), min(counts)
+        return None

@@ -22,6 +22,7 @@ from transformers import (
     VitsConfig,
     VitsModel,
     VitsTokenizer,
+    pipeline,
 )
 
 from mmgen import Pipeline
@@ -140,6 +141,49 @@ def test_each_of_a_batch_has_its_own_length_and_seed(vits: Path) -> None:
     assert together[0].samples.shape[1] < together[1].samples.shape[1]
     again = pipe(SHORT, seed=1, num_samples=2)
     assert np.array_equal(again[0].samples, alone[0].samples)
+
+
+def test_a_long_text_is_planned_by_sentences_and_streamed(vits: Path) -> None:
+    pipe = Pipeline.from_pretrained(vits)
+    sentences = ["A cat.", "A red cat sat on the left of a blue square!", "A cat sat."]
+    text = "{} {} \n\n--\n{}".format(*sentences)
+    own = {"split": "sentences", "pause": 0.25}
+    assert [v["text"] for v in pipe.encoder.parted(text, **own).values] == sentences
+    whole = pipe(text, seed=7)
+    chunks = list(pipe.given(text).stream(seed=7))
+    assert len(chunks) == 3 and np.array_equal(chunks[-1].samples, whole.samples)
+    lengths = [c.samples.shape[1] for c in chunks]
+    for chunk, length in zip(chunks, lengths, strict=True):
+        # A sound that was heard does not change while it goes on.
+        assert np.array_equal(chunk.samples, whole.samples[:, :length])
+    pauses = (0.25, 0.5)
+    for length, pause in zip(lengths, pauses, strict=False):
+        samples = round(pause * whole.sampling_rate)
+        assert not whole.samples[:, length : length + samples].any()
+        assert whole.samples[:, length + samples :][:, :200].any()
+    close = pipe(text, seed=7, pause=0.0)
+    missing = whole.samples.shape[1] - close.samples.shape[1]
+    assert missing == sum(round(p * whole.sampling_rate) for p in pauses)
+    together = pipe([text, SHORT], seed=[7, 8], pause=0.0)
+    assert np.array_equal(together[0].samples, close.samples)
+    assert not np.array_equal(pipe(text, seed=7, split="never").samples, whole.samples)
+    # What is one sentence comes at once, as ever.
+    (once,) = pipe.given(SHORT).stream(seed=1)
+    assert np.array_equal(once.samples, pipe(SHORT, seed=1).samples)
+
+
+def test_the_library_returns_the_padding_of_a_batch_as_sound(vits: Path) -> None:
+    speak = pipeline("text-to-audio", model=str(vits))
+    texts = [SHORT, LONG]
+    single = [speak(t)["audio"].shape[-1] for t in texts]
+    both = [found["audio"].shape[-1] for found in speak(texts, batch_size=2)]
+    assert single[0] < single[1] and both[0] == both[1]
+    first, second = (speak(SHORT)["audio"] for _ in range(2))
+    assert first.shape != second.shape or not np.allclose(first, second)
+    pipe = Pipeline.from_pretrained(vits)
+    found = pipe(texts, seed=[1, 2])
+    assert found[0].samples.shape[1] < found[1].samples.shape[1]
+    assert np.array_equal(found[0].samples, pipe(SHORT, seed=1).samples)
 
 
 @pytest.mark.parametrize(

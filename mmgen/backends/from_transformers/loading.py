@@ -28,6 +28,7 @@ from mmgen.backends.from_transformers.seeing import Conversations, SeeingLanguag
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
 from mmgen.backends.from_transformers.sounds import Sounds
 from mmgen.backends.from_transformers.speech import SpeechModel
+from mmgen.backends.from_transformers.spoken import OPTIONS, sentence_by_sentence
 from mmgen.backends.from_transformers.targets import Targets
 from mmgen.backends.from_transformers.text_model import TextModel
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
@@ -220,11 +221,14 @@ def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     )
     vocoder = None if voice.vocoder is None else _vocoder(*voice.vocoder, found, place, dtype)
     codec = AnySound(voice.rate(model, vocoder))
+    # Of music a text says what it is like; nobody speaks it.
+    spoken = found.task == "text-to-speech" and "text" in voice.parts
     encoder = AsGiven(
         voice.parts,
         required=voice.parts,
         tokenizers=() if voice.counts is None else (voice.counts(model, reader),),
         readers=voice.reads(model, reader),
+        **({"splits": sentence_by_sentence, "split_options": OPTIONS} if spoken else {}),
     )
 
     def save(folder: Path) -> None:

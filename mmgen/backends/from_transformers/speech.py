@@ -14,10 +14,12 @@ from mmgen.backends.called import CalledConditional
 from mmgen.backends.from_transformers.voices import VOICES, Parts
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
+from mmgen.core.conditional import Streaming
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
+from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec, Spec
 
 __all__ = ["SpeechModel"]
@@ -69,14 +71,20 @@ class SpeechModel(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechConditional(CalledConditional):
+class SpeechConditional(CalledConditional, Streaming):
     """P(sound | text) by the library's call.
+
+    A sound comes at once, so that one of a text of several sentences grows by sentences.
 
     Args:
         model: The model.
     """
 
     model: SpeechModel
+
+    def stream(self, generators: Generators | None = None) -> Iterator[Latent]:
+        found = self.sample(1, generators)
+        yield Latent(found.z[0], found.lengths[0])
 
     def _call(
         self, values: Mapping[str, Any], generators: Sequence[torch.Generator]

@@ -28,6 +28,8 @@ class Targets(nn.Module):
         ending[list(ends)] = True
         self.register_buffer("content", (~ending).nonzero()[:, 0], persistent=False)
         self.register_buffer("ends", ending.nonzero()[:, 0], persistent=False)
+        order = torch.cat((self.content, self.ends))
+        self.register_buffer("order", order, persistent=False)
 
     @property
     def count(self) -> int:
@@ -36,7 +38,7 @@ class Targets(nn.Module):
 
     def own(self, ids_BL: Tensor) -> Tensor:
         """The model's own ids of content, and one of the ends for what lies beyond a text."""
-        return torch.cat((self.content, self.ends[:1]))[ids_BL]
+        return self.order[ids_BL]
 
     def places(self, own_ids: Sequence[int]) -> tuple[int, ...]:
         """Which targets some of the model's own ids are; those that are none are left out."""
@@ -49,6 +51,8 @@ class Targets(nn.Module):
     def log_probs(self, logits_BLW: Tensor) -> Tensor:
         """Logits of words to log-probabilities of targets (B, L, V), float32."""
         log_p = logits_BLW.float().log_softmax(-1)
+        if len(self.ends) == 1:
+            return log_p.index_select(-1, self.order)
         end = log_p[..., self.ends].logsumexp(-1, keepdim=True)
         return torch.cat((log_p[..., self.content], end), dim=-1)
 

@@ -139,14 +139,14 @@ def _vits(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -
 
 
 @contextmanager
-def _set(model: nn.Module, named: Mapping[str, Any]) -> Iterator[None]:
-    """The model with other values of its own attributes."""
-    before = {name: getattr(model, name) for name in named}
-    model.__dict__.update(named)
+def _set(thing: Any, named: Mapping[str, Any]) -> Iterator[None]:
+    """A model, or its configuration, with other values of its own attributes."""
+    before = {name: getattr(thing, name) for name in named}
+    thing.__dict__.update(named)
     try:
         yield
     finally:
-        model.__dict__.update(before)
+        thing.__dict__.update(before)
 
 
 # MusicGen -----------------------------------------------------------------------------------------
@@ -282,15 +282,24 @@ def _speecht5_reads(model: nn.Module, reader: Any) -> Mapping[str, Callable[[Any
 
 
 def _fastspeech2_options(model: nn.Module, reader: Any) -> tuple[Option, ...]:
-    count = model.config.model_config.num_speakers
+    config = model.config.model_config
+    speed = Option(
+        "speaking_speed",
+        config.speaking_speed,
+        "How long each sound lasts: above 1 slower, as the library has it.",
+        minimum=0.1,
+        maximum=10.0,
+    )
+    count = config.num_speakers
     several = count is not None and count > 1
-    return (replace(_SPEAKER, default=0, maximum=count - 1),) if several else ()
+    return (speed, replace(_SPEAKER, default=0, maximum=count - 1)) if several else (speed,)
 
 
 def _fastspeech2(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
     ids, number = values["phonemes"].to(parts.device), options.get("speaker")
     voice = None if number is None else torch.tensor([[number]], device=parts.device)
-    return parts.model(ids, speaker_ids=voice, return_dict=True).waveform[0, :, None]
+    with _set(parts.model.model.config, {"speaking_speed": options["speaking_speed"]}):
+        return parts.model(ids, speaker_ids=voice, return_dict=True).waveform[0, :, None]
 
 
 def _fastspeech2_rate(model: nn.Module, vocoder: nn.Module | None) -> int:

@@ -15,7 +15,7 @@ LOADED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "automatic-speech-recognition"): _TOKENS,
     ("transformers", "image-to-text"): _TOKENS,
     ("transformers", "image-text-to-text"): _TOKENS,
-    ("transformers", "text-to-speech"): ("sample",),
+    ("transformers", "text-to-speech"): ("sample", "stream"),
     ("transformers", "text-to-audio"): ("sample",),
     ("diffusers", "text-to-image"): ("sample",),
     ("diffusers", "image-to-image"): ("sample",),
