@@ -108,7 +108,7 @@ class Learner:
                 and in place of "y" what `Encoded` holds of it.
             generator: For every draw.
             condition_dropout: In place of the pipeline's own; 0 for validation.
-            phase: Which of the model's phases, if it has some; the first of them if None.
+            phase: Which of the model's phases, if it has some; None for what it takes itself then.
 
         Raises:
             SpecError: If its weights are spread over several places, or quantised.

@@ -19,6 +19,7 @@ from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities import image as images
+from mmgen.modalities.audio import files as sounds
 from mmgen.modalities.audio.value import Audio
 from mmgen.modalities.image.files import load_batch
 from mmgen.modalities.video.value import Video
@@ -133,11 +134,12 @@ class AnySound(Codec):
 
     Args:
         sampling_rate: In Hz.
+        mono: Whether it reads sounds as others make them, files for example, of one channel.
     """
 
-    def __init__(self, sampling_rate: int) -> None:
+    def __init__(self, sampling_rate: int, *, mono: bool = False) -> None:
         super().__init__()
-        self.sampling_rate = sampling_rate
+        self.sampling_rate, self.mono = sampling_rate, mono
 
     @classmethod
     def debug(cls) -> AnySound:
@@ -151,7 +153,17 @@ class AnySound(Codec):
             "audio", "continuous", shape, low=-1.0, high=1.0, units=units, max_length=_MOST_SAMPLES
         )
 
+    def adapt(self, value: Any) -> Any:
+        return sounds.fit_to_rate(value, self.sampling_rate) if self.mono else value
+
+    def is_one(self, value: Any) -> bool:
+        return sounds.is_one(value)
+
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        if self.mono:
+            own = {"sampling_rate": self.sampling_rate, "max_samples": _MOST_SAMPLES}
+            samples, lengths = sounds.load_batch(values, **own)
+            return {"samples": samples[..., None], "lengths": lengths}
         if not all(isinstance(v, Audio) and v.sampling_rate == self.sampling_rate for v in values):
             raise TypeError(f"Expected sounds (Audio) of {self.sampling_rate} samples/s.")
         rows = [torch.from_numpy(v.samples).mT for v in values]

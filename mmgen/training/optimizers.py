@@ -25,12 +25,21 @@ def optimizers_of(
         module: The module that holds its parameters.
         settings: Which optimiser, and how it moves.
         precision: "no", "bf16" or "fp16".
+
+    Raises:
+        ValueError: If nothing of a phase is trained.
     """
     if not pipe.phases:
         return [_optimizer(module, module.parameters(), settings, precision)]
     shares = [list(pipe.phase_parameters(phase)) for phase in pipe.phases]
     placed = {id(p) for share in shares for p in share}
     shares[-1] += [p for p in module.parameters() if id(p) not in placed]
+    for phase, share in zip(pipe.phases, shares, strict=True):
+        if not any(p.requires_grad for p in share):
+            raise ValueError(
+                f"Training alternates between {', '.join(pipe.phases)}, and nothing of the "
+                f"{phase} would be trained. Leave out only and lora_rank, or name parts of each."
+            )
     return [_optimizer(module, share, settings, precision, momentum=0.0) for share in shares]
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from backends.tiny_parts import encodec
 from backends.tiny_tokenizers import pieces
+from backends.tiny_vits import tiny_vits
 from transformers import (
     EncodecFeatureExtractor,
     GenerationConfig,
@@ -19,7 +20,6 @@ from transformers import (
     MusicgenProcessor,
     T5Config,
     T5Tokenizer,
-    VitsConfig,
     VitsModel,
     VitsTokenizer,
     pipeline,
@@ -36,36 +36,7 @@ SHORT, LONG = "a cat", "a red cat sat on the left of a blue square"
 
 @pytest.fixture(scope="module")
 def vits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("vits")
-    words = {c: i for i, c in enumerate("_ abcdefghijklmnopqrstuvwxyz'-")}
-    (folder / "vocab.json").write_text(json.dumps(words), "utf-8")
-    VitsTokenizer(
-        str(folder / "vocab.json"), pad_token="_", unk_token="_", phonemize=False, is_uroman=False
-    ).save_pretrained(folder)
-    config = VitsConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        ffn_dim=32,
-        flow_size=16,
-        spectrogram_bins=17,
-        upsample_initial_channel=32,
-        upsample_rates=[4, 4],
-        upsample_kernel_sizes=[8, 8],
-        resblock_kernel_sizes=[3],
-        resblock_dilation_sizes=[[1, 3]],
-        posterior_encoder_num_wavenet_layers=2,
-        prior_encoder_num_flows=2,
-        prior_encoder_num_wavenet_layers=2,
-        duration_predictor_num_flows=2,
-        depth_separable_num_layers=2,
-        duration_predictor_filter_channels=16,
-        sampling_rate=16000,
-    )
-    torch.manual_seed(0)
-    VitsModel(config).save_pretrained(folder)
-    return folder
+    return tiny_vits(tmp_path_factory.mktemp("vits"))
 
 
 @pytest.fixture(scope="module")

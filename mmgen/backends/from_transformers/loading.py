@@ -220,7 +220,7 @@ def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         else load_reader(found, place)
     )
     vocoder = None if voice.vocoder is None else _vocoder(*voice.vocoder, found, place, dtype)
-    codec = AnySound(voice.rate(model, vocoder))
+    codec = AnySound(voice.rate(model, vocoder), mono=voice.learning is not None)
     # Of music a text says what it is like; nobody speaks it.
     spoken = found.task == "text-to-speech" and "text" in voice.parts
     encoder = AsGiven(
@@ -238,7 +238,8 @@ def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         if vocoder is not None:
             vocoder.save_pretrained(folder / _VOCODER)
 
-    family = SpeechModel(model, reader, spec=codec.spec, vocoder=vocoder)
+    learning = voice.learning and voice.learning(model, reader)
+    family = SpeechModel(model, reader, spec=codec.spec, vocoder=vocoder, learning=learning)
     return Foreign(encoder, family, codec, found, save)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.called import CalledConditional
+from mmgen.backends.from_transformers.vits import VitsLearning
 from mmgen.backends.from_transformers.voices import VOICES, Parts
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
@@ -37,14 +38,22 @@ class SpeechModel(Model):
         reader: Its tokenizer or processor.
         spec: Of its sounds.
         vocoder: What makes a sound of its spectrogram, if it does not do so itself.
+        learning: What it learns by, if it can.
     """
 
     condition = ConditionSpec()
 
     def __init__(
-        self, model: nn.Module, reader: Any, *, spec: Spec, vocoder: nn.Module | None = None
+        self,
+        model: nn.Module,
+        reader: Any,
+        *,
+        spec: Spec,
+        vocoder: nn.Module | None = None,
+        learning: VitsLearning | None = None,
     ) -> None:
         super().__init__()
+        self.learning = learning
         self.model, self.reader, self.spec, self.vocoder = model, reader, spec, vocoder
         self._voice = VOICES[type(model).__name__]
 
@@ -57,10 +66,37 @@ class SpeechModel(Model):
         chosen = {o.name: options.get(o.name, o.default) for o in self.options()}
         return SpeechConditional(model=self, spec=self.spec, c=c, options=chosen)
 
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Those of what it learns by."""
+        return () if self.learning is None else self.learning.phases
+
+    def phase_parameters(self, phase: str) -> Iterable[nn.Parameter]:
+        return self.learning.phase_parameters(phase)
+
     def loss(
-        self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
+        self,
+        latent: Latent,
+        c: Condition,
+        *,
+        generator: torch.Generator | None = None,
+        phase: str | None = None,
     ) -> Tensor:
-        raise SpecError("Training of pretrained speech models is not there yet.")
+        """Loss of each example (B,) in a phase; None for what needs no discriminator.
+
+        Raises:
+            SpecError: If models of this class cannot be trained.
+        """
+        if self.learning is None:
+            raise SpecError(
+                f"Training of {type(self.model).__name__} is not there yet. Of pretrained speech "
+                "models VitsModel can be trained."
+            )
+        texts = [values["text"] for values in c.values]
+        if generator is None:
+            return self.learning.loss(latent, texts, phase=phase)
+        with _drawing_from(generator, latent.z.device):
+            return self.learning.loss(latent, texts, phase=phase)
 
     def speak(self, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
         """The sound (N, channels) of a text and what else is given."""

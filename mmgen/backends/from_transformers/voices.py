@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmgen.backends.from_transformers.vits import VitsLearning
 from mmgen.core.npy import load_array
 from mmgen.core.options import Option
 
@@ -73,6 +74,7 @@ class Voice:
         files: Names of the files that phonemes are read by, where no class of transformers does.
         vocoder: Name of the class that makes a sound of its spectrogram, and the checkpoint of it
             that is taken if there is none beside the weights.
+        learning: (model, reader) to what it learns by, if it can be trained.
     """
 
     speak: Callable[[Parts, Mapping[str, Any], Mapping[str, Any]], Tensor]
@@ -83,6 +85,7 @@ class Voice:
     reads: Callable[[nn.Module, Any], Mapping[str, Callable[[Any], Any]]] = lambda *_: {}
     files: tuple[str, ...] = ()
     vocoder: tuple[str, str] | None = None
+    learning: Callable[[nn.Module, Any], VitsLearning] | None = None
 
 
 def speaker(value: Any, *, size: int) -> Tensor:
@@ -307,7 +310,7 @@ def _fastspeech2_rate(model: nn.Module, vocoder: nn.Module | None) -> int:
 
 
 VOICES: Mapping[str, Voice] = {
-    "VitsModel": Voice(_vits, _vits_options),
+    "VitsModel": Voice(_vits, _vits_options, learning=VitsLearning),
     "MusicgenForConditionalGeneration": Voice(_musicgen, lambda model, reader: _MUSICGEN),
     "BarkModel": Voice(_bark, _bark_options, _bark_rate, _bark_counts),
     "SpeechT5ForTextToSpeech": Voice(
