@@ -22,6 +22,7 @@ import torch
 
 from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
+from mmgen.evaluation.weights import weights_of
 from mmgen.pipeline import Pipeline
 from mmgen.training import fit
 from mmgen.training.machine import memory_gb
@@ -122,6 +123,7 @@ def finetuned(case: Case, asked: argparse.Namespace) -> tuple[Path, list[Any], l
         protocol=case.task.protocol,
         settings={
             "pipeline": asked.pipeline,
+            "weights_sha256": weights_of(asked.pipeline),
             "parameters": sum(p.numel() for p in pipe.parts.parameters()),
             "pairs": len(case.learnt),
             "held_out": len(held_out),

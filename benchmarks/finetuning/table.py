@@ -10,15 +10,16 @@ from pathlib import Path
 from mmgen.evaluation.results import in_words, read_records, task_of, value_at, write_filled
 from mmgen.evaluation.task import find_tasks
 
-__all__ = ["DOCUMENT", "RECORDS", "table"]
+__all__ = ["DOCUMENT", "RECORDS", "TABLE", "table"]
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS, DOCUMENT = ROOT / "benchmarks" / "results", ROOT / "docs" / "finetuning.md"
+TABLE = "finetunings"
 _COLUMNS = ("what it learns", "pairs", "held-out loss", "and", "CPU time", "memory")
 
 
-def table(folder: Path = RECORDS) -> str:
-    """A line for each record of a folder: before and after, with time and memory."""
+def table(folder: Path = RECORDS) -> list[str]:
+    """Lines of a table, one for each record of a folder: before and after, time and memory."""
     tasks = {task.full_name: task for task in find_tasks("finetuning").values()}
     lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
     for path, record in read_records(folder).items():
@@ -41,11 +42,11 @@ def table(folder: Path = RECORDS) -> str:
             f"{scores['peak_memory_mb']:.0f} MB",
         )
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return lines
 
 
 _WHEN = ("before", "after")
 
 
 if __name__ == "__main__":
-    write_filled(DOCUMENT, [table()])
+    write_filled(DOCUMENT, {TABLE: table()})

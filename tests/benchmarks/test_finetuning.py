@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmgen.evaluation.results import BEGIN, END
+from mmgen.evaluation.results import marked
 from mmgen.evaluation.task import Task
 from mmgen.pipeline import Pipeline
 from mmgen.training.pairs import ListedPairs
@@ -96,6 +96,5 @@ def test_fields_are_found_in_sentences() -> None:
 
 def test_the_table_of_the_documentation_is_that_of_the_records() -> None:
     made = module("table")
-    text = made.DOCUMENT.read_text("utf-8")
-    shown = text.partition(BEGIN)[2].partition(END)[0].strip()
+    shown = marked(made.DOCUMENT.read_text("utf-8"), made.TABLE)
     assert shown == made.table(), "Make it again: python -m benchmarks.finetuning.table"
