@@ -72,6 +72,20 @@ def test_words_that_were_learnt_are_known(base: Path, tmp_path: Path) -> None:
     assert Pipeline.from_pretrained(tmp_path / "run")("a purple one", num_inference_steps=1)
 
 
+def test_statistics_stay_unless_they_are_taken_anew(tmp_path: Path) -> None:
+    pipe = Pipeline.compose(
+        x="properties", family="normalizing_flow", size="debug", labels=["a", "b"]
+    )
+    near, far = ([(None, {"a": m + i, "b": m - i}) for i in range(4)] for m in (0.0, 100.0))
+    pipe.fit_statistics(near)
+    fit(pipe, far, output=tmp_path / "kept", **SETTINGS)
+    assert pipe.codec.mean.tolist() == [1.5, -1.5]
+    pipe.codec.fit([x for _, x in far])
+    fit(pipe, far, output=tmp_path / "new", **SETTINGS)
+    loaded = Pipeline.from_pretrained(tmp_path / "new")
+    assert loaded.codec.mean.tolist() == [101.5, 98.5]
+
+
 def test_adapters_change_linear_layers_by_a_low_rank(base: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     pipe = Pipeline.from_pretrained(base)
