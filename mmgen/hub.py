@@ -247,7 +247,8 @@ def read_folder(folder: Path) -> Saved:
     """
     if not (folder / _MANIFEST).is_file():
         raise LoadError(
-            f"{str(folder)!r} holds no saved pipeline: there is no {_MANIFEST} in it. Name a "
+            f"{str(folder)!r} holds no saved pipeline and no checkpoint: it has no {_MANIFEST} "
+            "(of mmgen), model_index.json (of diffusers) or config.json (of transformers). Name a "
             "folder that save_pretrained wrote, or one of: " + ", ".join(recipes())
         )
     manifest = read_json(folder / _MANIFEST)

@@ -164,6 +164,35 @@ def test_messages_are_put_as_the_template_puts_them(llama: Path) -> None:
     assert pipe(chat, seed=0) == pipe({"text": "<|user|>A Red cat<|assistant|>"}, seed=0)
 
 
+def test_a_chat_model_translates_as_it_is_told(llama: Path) -> None:
+    pipe = Pipeline.from_pretrained(llama)
+    told, greedy = "Write {text} on the left.", {"temperature": 0.0, "max_new_tokens": 8}
+    one, two = "A Red cat sat.", "A blue cat, number 3."
+    written = [pipe(told.replace("{text}", t), **greedy) for t in (one, two)]
+    assert pipe([one, two], instruction=told, **greedy) == written
+    # As the template puts what a user says, and the library goes on with it.
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    asked = [{"role": "user", "content": told.replace("{text}", one)}]
+    ids = tokenizer.apply_chat_template(
+        asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    model = AutoModelForCausalLM.from_pretrained(llama)
+    found = model.generate(**ids, do_sample=False, max_new_tokens=8, pad_token_id=0)[0]
+    own = tokenizer.decode(found[ids["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert written[0] == own
+    options = {"instruction": told, "split": "sentences"}
+    joined = pipe(f"{one}\n{two}", **options, **greedy)
+    assert joined == "\n".join(w.strip() for w in written)
+    assert pipe(one, **options, **greedy) == written[0]
+    found = pipe.given(f"{one} {two}", **options).log_prob("A cat. A dog.")
+    alone = pipe.given([one, two], instruction=told).log_prob(["A cat.", "A dog."])
+    torch.testing.assert_close(found.nats, alone.nats.sum()[None])
+    with pytest.raises(ValueError, match=r"says by \{text\} where a text stands"):
+        pipe(one, instruction="Translate.")
+    with pytest.raises(ValueError, match="at most 63 tokens"):
+        pipe(f"{one} " * 9, instruction=told)
+
+
 def test_code_is_filled_in_between(gpt2: Path) -> None:
     pipe = Pipeline.from_pretrained(gpt2)
     between = {"prefix": "A Red", "suffix": " on the left"}
@@ -220,7 +249,7 @@ def test_bad_sources(marian: Path, value: object, error: type[Exception], messag
         Pipeline.from_pretrained(marian)(value)
 
 
-def test_broken_checkpoints_are_refused(gpt2: Path, tmp_path: Path) -> None:
+def test_broken_checkpoints_are_refused(gpt2: Path, marian: Path, tmp_path: Path) -> None:
     def copied(name: str) -> Path:
         return Path(shutil.copytree(gpt2, tmp_path / name))
 
@@ -246,6 +275,15 @@ def test_broken_checkpoints_are_refused(gpt2: Path, tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
     with pytest.raises(LoadError, match="tokenizer"):
+        Pipeline.from_pretrained(folder)
+
+    folder = copied("other_tokenizer")
+    for name in ("source.spm", "target.spm", "vocab.json"):
+        shutil.copy(marian / name, folder)
+    content = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    content["tokenizer_class"] = "MarianTokenizer"
+    (folder / "tokenizer_config.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(LoadError, match="names MarianTokenizer .* Correct tokenizer_class"):
         Pipeline.from_pretrained(folder)
 
     folder = copied("no_end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -129,4 +130,21 @@ def load_words(found: Recognised, place: Place) -> Any:
             f"{found.source} has no tokenizer: the one that its configuration names knows no word. "
             "Get the tokenizer's files, too."
         )
+    _check_class(tokenizer, found, place)
     return tokenizer
+
+
+def _check_class(tokenizer: Any, found: Recognised, place: Place) -> None:
+    """Refuse a tokenizer of a class that passes over the file of another."""
+    if getattr(tokenizer, "is_fast", True):
+        return
+    file = load_files(found, place, ("tokenizer.json",)).get("tokenizer.json")
+    try:
+        words = set(json.loads(file)["model"]["vocab"]) if file else None
+    except (ValueError, KeyError, TypeError):
+        return
+    if words is not None and len(words & set(tokenizer.get_vocab())) < len(words) / 2:
+        raise LoadError(
+            f"{found.source} names {type(tokenizer).__name__} as its tokenizer, which does not know"
+            " the words of its tokenizer.json. Correct tokenizer_class in tokenizer_config.json."
+        )

@@ -12,7 +12,7 @@ from torch import nn
 
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.beginnings import spoken_beginnings
-from mmgen.backends.from_transformers.causal import CausalLanguageModel, Prompts
+from mmgen.backends.from_transformers.causal import CausalLanguageModel
 from mmgen.backends.from_transformers.ctc import AlignedTokens
 from mmgen.backends.from_transformers.decoders import text_part
 from mmgen.backends.from_transformers.files import (
@@ -24,6 +24,7 @@ from mmgen.backends.from_transformers.files import (
 from mmgen.backends.from_transformers.languages import languages_of
 from mmgen.backends.from_transformers.phonemes import Phonemes
 from mmgen.backends.from_transformers.pictures import Pictures
+from mmgen.backends.from_transformers.prompts import Prompts
 from mmgen.backends.from_transformers.seeing import Conversations, SeeingLanguageModel
 from mmgen.backends.from_transformers.sequence_to_sequence import SequenceToSequence, Sources
 from mmgen.backends.from_transformers.sounds import Sounds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,10 @@ def load_tokenizer(path: str, subfolder: str, *, hint: str, **place: Any) -> Any
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(path, subfolder=subfolder, **place)
+        with warnings.catch_warnings():
+            # A library that some tokenizers tidy texts with, where it is there.
+            warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
+            return AutoTokenizer.from_pretrained(path, subfolder=subfolder, **place)
     except Exception as error:
         # Each kind has its own way to say that a file is missing or broken.
         raise LoadError(
