@@ -59,7 +59,12 @@ class Ranking:
 
 
 def log_probs(
-    pipe: Stage, conditions: Sequence[Any], values: Sequence[Any], *, seed: int = 0
+    pipe: Stage,
+    conditions: Sequence[Any],
+    values: Sequence[Any],
+    *,
+    seed: int = 0,
+    **options: Any,
 ) -> list[LogProb]:
     """log p(value | condition) of each pair, in records of at most `ROWS`.
 
@@ -68,6 +73,7 @@ def log_probs(
         conditions: One for each value.
         values: What is scored.
         seed: Of estimates and dequantisation, the same for all.
+        options: Of `pipe.given`.
 
     Raises:
         SpecError: If it has no density.
@@ -76,7 +82,8 @@ def log_probs(
     for start in range(0, len(values), ROWS):
         some = slice(start, start + ROWS)
         own = list(values[some])
-        found.append(pipe.given(list(conditions[some])).log_prob(own, seed=[seed] * len(own)))
+        given = pipe.given(list(conditions[some]), **options)
+        found.append(given.log_prob(own, seed=[seed] * len(own)))
     return found
 
 

@@ -15,8 +15,9 @@ from mmgen.core.errors import SpecError
 
 __all__ = ["OFFLOADS", "Placement", "settle", "spread_of"]
 
-OFFLOADS = ("model", "sequential")
-"""How a pipeline of diffusers can leave an accelerator's memory to one part at a time."""
+OFFLOADS = ("model", "sequential", "disk")
+"""How a pipeline of diffusers can leave memory to one part at a time: that of an accelerator, or,
+with "disk", any."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Placement:
         offload_folder: Where weights are written that stay on the disk and cannot be read from
             the checkpoint's own files.
         offload: For diffusers, what is on the accelerator at a time: "model" for one of its
-            models, "sequential" for one layer.
+            models, "sequential" for one layer. With "disk" that is one layer, too, and the rest
+            is not in memory at all; an accelerator is not needed.
         quantization: "int8" or "int4", or a configuration of one of the library's quantisers.
         device: Where all of it goes if there is no device_map; the CPU if None.
 
@@ -47,7 +49,8 @@ class Placement:
     device: torch.device | str | None = None
 
     def __post_init__(self) -> None:
-        if self.device_map is None and (self.max_memory or self.offload_folder):
+        kept = self.offload_folder and self.offload != "disk"
+        if self.device_map is None and (self.max_memory or kept):
             raise TypeError(
                 "max_memory and offload_folder say how a device_map is made. Give "
                 'device_map="auto", too.'
@@ -80,17 +83,23 @@ class Placement:
                     'transformers give device_map="auto" and max_memory.'
                 )
             return
-        if self.offload_folder is not None or isinstance(self.device_map, Mapping):
+        if isinstance(self.device_map, Mapping) or (self.device_map and self.offload_folder):
             raise SpecError(
-                "Pipelines of diffusers are placed whole part by whole part, and none on the disk: "
-                'give device_map="balanced", or offload="model" or "sequential".'
+                "Pipelines of diffusers are placed whole part by whole part: give "
+                'device_map="balanced", or offload="model", "sequential" or "disk".'
             )
         asked = f"offload={self.offload!r}" if self.offload else f"device_map={self.device_map!r}"
+        if self.offload == "disk":
+            if self.quantization is not None:
+                raise SpecError(
+                    'What is quantised is in memory: give offload="disk" or quantization, not both.'
+                )
+            return
         if self.fetched and not torch.accelerator.is_available():
             raise SpecError(
                 f"{asked} moves the weights of a diffusers pipeline to accelerators, of which "
-                "there are none here. Leave it out, and give dtype=torch.bfloat16 if memory is "
-                "short."
+                'there are none here. Leave it out; if memory is short, give offload="disk" or '
+                "dtype=torch.bfloat16."
             )
         if isinstance(self.quantization, str) and not torch.cuda.is_available():
             raise SpecError(

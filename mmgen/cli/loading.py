@@ -91,7 +91,8 @@ OffloadFolder = Annotated[
 Offload = Annotated[
     str | None,
     typer.Option(
-        help="What of a diffusers checkpoint is on the GPU at a time: model or sequential.",
+        help="What of a diffusers checkpoint is on the GPU at a time: model or sequential; with "
+        "disk a layer is in memory at a time.",
     ),
 ]
 Quantization = Annotated[

@@ -11,7 +11,7 @@ Source: Simple and Effective Noisy Channel Modeling for Neural Machine Translati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ def rerank(
     weight: float | tuple[float, float] = 1.0,
     per_dim: bool = False,
     seed: int = 0,
+    **options: Any,
 ) -> list[Ranked]:
     """Candidates for X given y, best first.
 
@@ -65,6 +66,7 @@ def rerank(
         per_dim: Divide each term by its number of dimensions (tokens of a text), so that long
             candidates are not at a disadvantage.
         seed: Of estimates and dequantisation, the same for all candidates.
+        options: Of `pipe.given`, such as `likelihood="bound"` for diffusion, whose flow takes long.
 
     Raises:
         SpecError: If one of the pipelines has no density.
@@ -88,7 +90,8 @@ def rerank(
     for name, (source, factor, given, values) in jobs.items():
         if source is None:
             continue
-        terms[name], errors = _score(source, given, values, seed=seed, per_dim=per_dim)
+        own = options if name == "direct" else {}
+        terms[name], errors = _score(source, given, values, own, seed=seed, per_dim=per_dim)
         total += factor * terms[name]
         variance += (factor * errors).square()
     if not terms:
@@ -101,11 +104,17 @@ def rerank(
 
 
 def _score(
-    pipe: Stage, given: list[Any], values: list[Any], *, seed: int, per_dim: bool
+    pipe: Stage,
+    given: list[Any],
+    values: list[Any],
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    per_dim: bool,
 ) -> tuple[Tensor, Tensor]:
     """log p(value | given) of each, with its standard error, (K,) float64."""
     nats, errors = [], []
-    for found in log_probs(pipe, given, values, seed=seed):
+    for found in log_probs(pipe, given, values, seed=seed, **options):
         scale = found.num_dims.double().cpu() if per_dim else 1.0
         nats.append(found.nats.double().cpu() / scale)
         errors.append(found.std_error.double().cpu() / scale)

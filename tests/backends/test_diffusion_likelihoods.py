@@ -25,6 +25,7 @@ from mmgen.backends.from_diffusers.steps import clean
 from mmgen.backends.given import AsGiven, GivenCondition
 from mmgen.core.codec import Codec
 from mmgen.core.condition import Condition
+from mmgen.core.conditional import LogProb
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.rng import Generators
@@ -66,8 +67,11 @@ class _Network(nn.Module):
 
     condition = ConditionSpec()
 
-    def __init__(self, unet: nn.Module, table: Tensor, states: Tensor | None) -> None:
+    def __init__(
+        self, unet: nn.Module, table: Tensor, states: Tensor | None, *, predicts: str
+    ) -> None:
         super().__init__()
+        self.predicts = predicts
         self.unet, self.odds, self.states = unet, table.double().logit(), states
 
     def forward(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
@@ -78,30 +82,42 @@ class _Network(nn.Module):
         share = torch.from_numpy(odds).sigmoid()[:, None, None, None]
         alpha, sigma = (a.sqrt().to(z_t.dtype) for a in (share, 1 - share))
         more = {} if self.states is None else {"encoder_hidden_states": self.states}
-        noise = self.unet(z_t, step.clamp(min=0).float(), **more).sample
-        return (z_t - sigma * noise) / alpha
+        found = self.unet(z_t, step.clamp(min=0).float(), **more).sample
+        if self.predicts == "v_prediction":
+            return alpha * z_t - sigma * found
+        return (z_t - sigma * found) / alpha
 
 
-@pytest.mark.parametrize("name", ["ddpm", "sd"])
-def test_the_bound_is_that_of_the_family_on_the_same_weights(
-    name: str, checkpoints: Callable[[str], Path]
-) -> None:
-    folder = checkpoints(name)
+def _both(
+    folder: Path, y: str | None, states: Tensor | None, **asked: Any
+) -> tuple[LogProb, LogProb]:
+    """What a checkpoint says of a latent, and what the family does with its network by hand."""
     pipe = Pipeline.from_pretrained(folder)
     library = diffusers.DiffusionPipeline.from_pretrained(folder)
-    states = None
-    if name == "sd":
-        states = library.encode_prompt(["A Red cat"], "cpu", 1, False)[0].detach()
-    path = Scheduled(library.scheduler.alphas_cumprod)
-    z = 0.5 * torch.randn(1, *pipe.model.spec.shape, generator=torch.Generator().manual_seed(0))
-    network = _Network(library.unet, library.scheduler.alphas_cumprod, states)
-    own = Diffusion(network, spec=pipe.model.spec, path=path, target="data")
-    y = "A Red cat" if name == "sd" else None
-    asked = {"likelihood": "bound", "num_bound_draws": 16}
+    table, predicts = library.scheduler.alphas_cumprod, library.scheduler.config.prediction_type
+    network = _Network(library.unet, table, states, predicts=predicts)
+    spec = pipe.model.spec
+    own = Diffusion(network, spec=spec, path=Scheduled(table), target="data")
+    z = 0.5 * torch.randn(1, *spec.shape, generator=torch.Generator().manual_seed(0))
     found, expected = (
         conditional.log_prob(Latent(z), Generators.from_seed(5, num_samples=1, batch=1))
         for conditional in (pipe.given(y, **asked).conditional, own(Condition(1), **asked))
     )
+    return found, expected
+
+
+@pytest.mark.parametrize("name", ["ddpm", "sd", "sd2"])
+def test_the_bound_is_that_of_the_family_on_the_same_weights(
+    name: str, checkpoints: Callable[[str], Path]
+) -> None:
+    folder, y, states = checkpoints(name), None, None
+    library = diffusers.DiffusionPipeline.from_pretrained(folder)
+    kind = library.scheduler.config.prediction_type
+    assert kind == ("v_prediction" if name == "sd2" else "epsilon")
+    if name != "ddpm":
+        y = "A Red cat"
+        states = library.encode_prompt([y], "cpu", 1, False)[0].detach()
+    found, expected = _both(folder, y, states, likelihood="bound", num_bound_draws=16)
     assert found.kind == "lower bound"
     torch.testing.assert_close(found.nats, expected.nats, rtol=1e-4, atol=0.05)
 
@@ -263,6 +279,14 @@ def test_flows_of_other_layouts_are_scored_and_measured(
         "A Red cat", operator=Downsample(4), measurement=mean, noise=0.2, num_inference_steps=2
     )
     assert type(given.sample(seed=0)[0]) is type(value)
+    if name != "wan":
+        return
+    # Of a film the first frame, say.
+    mask = np.zeros((5, 3, 16, 16), dtype=bool)
+    mask[0] = True
+    given = pipe.given("A Red cat", known=value, mask=mask, num_inference_steps=2)
+    found = given.sample(seed=1)[0].frames
+    assert (found[0] == value.frames[0]).all() and (found[1:] != value.frames[1:]).any()
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def test_the_library_alone_loses_weights_that_follow_from_a_configuration(tmp_pa
         ({"offload_folder": "weights"}, TypeError, "Give device_map"),
         ({"device_map": "auto", "device": "cpu"}, TypeError, "Give one"),
         ({"device_map": "auto", "offload": "model"}, TypeError, "Give one"),
-        ({"offload": "all"}, ValueError, "model, sequential; got 'all'"),
+        ({"offload": "all"}, ValueError, "model, sequential, disk; got 'all'"),
         ({"offload": "model"}, SpecError, 'give device_map="auto"'),
         ({"quantization": "int3"}, ValueError, "'int8' or 'int4'"),
         ({"devices": 2}, TypeError, "'devices' is none of them"),
@@ -176,6 +176,35 @@ def test_diffusers_moves_weights_to_accelerators_alone(
 ) -> None:
     with pytest.raises(SpecError, match="there are none here. Leave it out"):
         Pipeline.from_pretrained(checkpoints("ddpm"), **asked)
+
+
+@pytest.mark.parametrize("name", ["sd", "sd3"])
+def test_a_pipeline_of_diffusers_runs_in_less_memory_than_its_weights_take(
+    name: str, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = checkpoints(name)
+    whole = Pipeline.from_pretrained(folder)
+    options = {"num_inference_steps": 2, "height": 16, "width": 16, "seed": 3}
+    if name == "sd3":
+        options["max_sequence_length"] = 32
+    own = {"offload_folder": tmp_path / "weights"} if name == "sd" else {}
+    spread = Pipeline.from_pretrained(folder, offload="disk", **own)
+    networks = whole.model.networks.values()
+    budget = 0.5 * sum(map(_bytes, networks))
+    with ExitStack() as stack:
+        seen = [stack.enter_context(_watching(part)) for part in spread.model.networks.values()]
+        found = spread("A Red cat", **options)
+        # No two networks compute at once, and what is at rest takes next to nothing.
+        most = sum(part[0] for part in seen) + max(map(max, seen))
+    assert sum(map(len, seen)) > 20 and max(map(max, seen)) > 0
+    assert most <= budget, (most, budget)
+    shown = [np.asarray(x).astype(int) for x in (found, whole("A Red cat", **options))]
+    assert np.abs(shown[0] - shown[1]).max() <= 1
+    with pytest.raises(SpecError, match="moved between devices by diffusers"):
+        spread.to("cpu")
+    with pytest.raises(SpecError, match="without offload to save it"):
+        spread.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
 
 
 def test_diffusers_has_no_map_of_modules(checkpoints: Callable[[str], Path]) -> None:

@@ -22,7 +22,7 @@ from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnyFilm, AnyImage, AnySound
 from mmgen.core.codec import Codec
-from mmgen.core.errors import LoadError, MissingDependency
+from mmgen.core.errors import LoadError, MissingDependency, SpecError
 
 __all__ = ["load"]
 
@@ -59,6 +59,11 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
 
     def save(folder: Path) -> None:
         adapters.require_none_loaded()
+        if place.placement.offload == "disk":
+            raise SpecError(
+                "What stays on the disk is not written a second time. Load it again without "
+                "offload to save it."
+            )
         loaded.save_pretrained(folder)
 
     return Foreign(encoder, model, codec, found, save, adapters)
@@ -131,7 +136,7 @@ def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Any:
             dtype=dtype,
             trust_remote_code=False,
         )
-        loaded = load_placed(load, place.placement, dtype)
+        loaded = load_placed(load, place.placement, dtype, found=found, where=where)
     except MissingDependency:
         raise
     except Exception as error:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -10,6 +15,7 @@ from torch import nn
 
 from mmgen.backends.placement import Placement, spread_of
 from mmgen.backends.quantization import quantization_config
+from mmgen.backends.recognition import Recognised
 from mmgen.core.errors import LoadError
 
 __all__ = ["load_placed"]
@@ -18,17 +24,28 @@ __all__ = ["load_placed"]
 _QUANTIZED = ("transformer", "transformer_2", "unet", "prior")
 
 
-def load_placed(load: Callable[..., Any], placement: Placement, dtype: torch.dtype) -> Any:
+def load_placed(
+    load: Callable[..., Any],
+    placement: Placement,
+    dtype: torch.dtype,
+    *,
+    found: Recognised,
+    where: Mapping[str, Any],
+) -> Any:
     """A pipeline with its weights where they were asked for.
 
     Args:
         load: from_pretrained of a pipeline, waiting for where weights go.
         placement: Where they shall go.
         dtype: Their precision.
+        found: What was recognised.
+        where: Of a Hub id, as libraries take it.
 
     Raises:
         LoadError: If no part of it is one that is quantised.
     """
+    if placement.offload == "disk":
+        return _from_disk(load, placement, dtype, found=found, where=where)
     settings: dict[str, Any] = {}
     if placement.quantization is not None:
         asked = quantization_config(placement.quantization, "diffusers", dtype)
@@ -52,6 +69,43 @@ def load_placed(load: Callable[..., Any], placement: Placement, dtype: torch.dty
     elif placement.quantization is not None and placement.device is not None:
         for part in parts:
             part.to(placement.device)
+    return loaded
+
+
+def _from_disk(
+    load: Callable[..., Any],
+    placement: Placement,
+    dtype: torch.dtype,
+    *,
+    found: Recognised,
+    where: Mapping[str, Any],
+) -> Any:
+    """A pipeline whose layers are read when they compute. It is loaded part by part, so it is in
+    memory at no time."""
+    import diffusers
+    import transformers
+
+    own = None if placement.offload_folder is not None else TemporaryDirectory(prefix="mmgen-")
+    root = Path(own.name if own else placement.offload_folder)
+    parts = {}
+    for name, kind in found.parts.items():
+        made = getattr(diffusers, kind, None) or getattr(transformers, kind, None)
+        if not (inspect.isclass(made) and issubclass(made, nn.Module)):
+            continue
+        # What neither library reads of the checkpoint's own files is written here.
+        (root / name).mkdir(parents=True, exist_ok=True)
+        parts[name] = made.from_pretrained(
+            found.source,
+            subfolder=name,
+            **where,
+            use_safetensors=True,
+            dtype=dtype,
+            device_map={"": "disk"},
+            offload_folder=os.fspath(root / name),
+        )
+    loaded = load(**parts)
+    if own is not None:
+        weakref.finalize(loaded, own.cleanup)
     return loaded
 
 

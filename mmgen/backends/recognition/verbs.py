@@ -66,15 +66,15 @@ FEWER: Mapping[str, tuple[str, ...]] = dict.fromkeys(
 SCORED: Mapping[str, tuple[str, ...]] = {
     "DDPMPipeline": ("log_prob", "known", "operator"),
     "DDIMPipeline": ("log_prob", "known", "operator"),
-    "StableDiffusionPipeline": ("log_prob", "operator"),
-    "StableDiffusionXLPipeline": ("log_prob", "operator"),
-    "StableDiffusion3Pipeline": ("log_prob", "operator"),
-    "PixArtAlphaPipeline": ("log_prob", "operator"),
-    "PixArtSigmaPipeline": ("log_prob", "operator"),
-    "FluxPipeline": ("log_prob", "operator"),
-    "QwenImagePipeline": ("log_prob", "operator"),
-    "ZImagePipeline": ("log_prob", "operator"),
-    "WanPipeline": ("log_prob", "operator"),
+    "StableDiffusionPipeline": ("log_prob", "known", "operator"),
+    "StableDiffusionXLPipeline": ("log_prob", "known", "operator"),
+    "StableDiffusion3Pipeline": ("log_prob", "known", "operator"),
+    "PixArtAlphaPipeline": ("log_prob", "known", "operator"),
+    "PixArtSigmaPipeline": ("log_prob", "known", "operator"),
+    "FluxPipeline": ("log_prob", "known", "operator"),
+    "QwenImagePipeline": ("log_prob", "known", "operator"),
+    "ZImagePipeline": ("log_prob", "known", "operator"),
+    "WanPipeline": ("log_prob", "known", "operator"),
 }
 """What pipelines of diffusers answer besides, whose networks the diffusion family can ask."""
 
