@@ -51,6 +51,12 @@ CARD = Card(
     ),
     licence="Apache-2.0 for the weights; the data is MIT.",
     parameters=3_096_033,
+    trained="By this recipe on a CPU: 4,500 steps of 64 molecules, which sees each four times.",
+    scores={},
+    limits=(
+        "Undertrained: about one string in eight is no molecule, and is drawn again (checked=False "
+        "leaves it as it is). Properties asked for move what is drawn and do not fix it."
+    ),
 )
 
 # The same weights under other names: what a bare condition stands for, None for no condition.
@@ -180,7 +186,7 @@ def build(
     network = TokenTransformer(
         capacity + 1, dim=dim, depth=depth, num_heads=num_heads, condition=encoder.spec, causal=True
     )
-    model = TokenGuidance(Autoregressive(network, spec=codec.spec))
+    model = TokenGuidance(Autoregressive(network, spec=codec.spec, accepts=codec.accepts))
     # What is given is drawn with the pairs already.
     return Pipeline(encoder=encoder, model=model, codec=codec, condition_dropout=0.02)
 

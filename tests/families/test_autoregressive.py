@@ -417,3 +417,38 @@ def test_samples_of_a_chain_move_as_it_does(trained: Autoregressive) -> None:
     assert p_value > 1e-3, f"p = {p_value:.4f}"
     swapped = chi_square(counts.flip(0).flatten(0, 1), transitions().flatten(0, 1))
     assert swapped < 1e-6
+
+
+# Samples that will do -----------------------------------------------------------------------------
+
+
+def test_what_is_refused_is_drawn_again() -> None:
+    plain = _model(RAGGED)
+    made = Autoregressive(plain.network, spec=RAGGED, accepts=lambda ids: ids == sorted(ids))
+    c = conditions(2)
+
+    def drawn(model: Autoregressive, count: int, **options: bool) -> list[list[list[int]]]:
+        seeds = Generators.from_seed(list(range(2 * count)), num_samples=count, batch=2)
+        found = model(c, **options).sample(count, seeds)
+        return [
+            [_row(Latent(found.z[i], found.lengths[i]), b) for b in range(2)] for i in range(count)
+        ]
+
+    rows, before = drawn(made, 300), drawn(plain, 300)
+    flat = [(row, old) for pair, olds in zip(rows, before, strict=True)
+            for row, old in zip(pair, olds, strict=True)]  # fmt: skip
+    assert all(row == sorted(row) for row, _ in flat)
+    # What will do at once stays, and is not all.
+    assert all(row == old for row, old in flat if old == sorted(old))
+    assert any(row != old for row, old in flat)
+    # Sample 0 of the first condition is the same alone.
+    assert drawn(made, 1)[0][0] == rows[0][0]
+    assert drawn(made, 300, checked=False) == before
+    # They are as frequent as the model says, given that they will do; its density is as it was.
+    every, nats = _of_all(made, c.select(torch.tensor([0])), RAGGED)
+    assert torch.equal(nats, _of_all(plain, c.select(torch.tensor([0])), RAGGED)[1])
+    all_rows = [_row(every, i) for i in range(len(every.z))]
+    kept = torch.tensor([row == sorted(row) for row in all_rows])
+    counts = torch.tensor([sum(row == pair[0] for pair in rows) for row in all_rows])
+    want = nats[kept].double().softmax(0) * 300
+    assert ((counts[kept] - want).square() / want.clamp(min=1)).sum() < 80

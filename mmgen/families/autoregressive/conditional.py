@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from mmgen.core.conditional import Completable, LogProb, Searchable, Streaming
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.parts import OnStep
-from mmgen.core.rng import Generators
+from mmgen.core.rng import Generators, derive_seeds
 from mmgen.core.token_conditional import TokenConditional
 from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Halts, Prefix, grow
@@ -23,7 +23,13 @@ from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import CausalNetwork, token_losses
 
-__all__ = ["AutoregressiveConditional", "surprise"]
+__all__ = ["MOST_DRAWS", "Accepts", "AutoregressiveConditional", "surprise"]
+
+Accepts = Callable[[list[int]], bool]
+"""Whether a sequence of tokens will do."""
+
+MOST_DRAWS = 10
+"""How often a sample is drawn at most, until one is accepted; the last one stays."""
 
 
 def surprise(
@@ -65,6 +71,9 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
         excluded: Tokens that are neither drawn nor searched. `log_prob` is about the model that
             gives them some probability.
         halts: Whether a sample ends with the tokens it has, though the model did not end it.
+        accepts: Whether a sample will do. What will not is drawn again, `MOST_DRAWS` times at most,
+            so that samples are those of P(Z | c, accepted). Densities, streams and searches are
+            about the model without it.
         rows: Most sequences to work on at once.
     """
 
@@ -76,6 +85,7 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
     room: Tensor | None = None
     excluded: Excluded = Excluded()
     halts: Halts | None = None
+    accepts: Accepts | None = None
 
     @property
     def _device(self) -> torch.device:
@@ -86,6 +96,26 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
         return self.alphabet.max_length
 
     def draw(self, index: Tensor, generators: Generators, on_step: OnStep) -> Tensor:
+        ids = self._drawn(index, generators, on_step)
+        for again in range(1, MOST_DRAWS):
+            rows = self._refused(ids)
+            if not len(rows):
+                break
+            # By the seed, since how far a generator has come depends on the others of its batch.
+            seeds = [g.initial_seed() for g in generators.select(rows).each()]
+            fresh = Generators([[derive_seeds(seed, again)[-1] for seed in seeds]])
+            ids[rows] = self._drawn(index[rows.to(index.device)], fresh, on_step)
+        return ids
+
+    def _refused(self, ids_ML: Tensor) -> Tensor:
+        if self.accepts is None:
+            return torch.zeros(0, dtype=torch.long)
+        lengths = self.alphabet.lengths(ids_ML)
+        lengths = [ids_ML.shape[1]] * len(ids_ML) if lengths is None else lengths.tolist()
+        rows = zip(ids_ML.tolist(), lengths, strict=True)
+        return torch.tensor([not self.accepts(row[:n]) for row, n in rows]).nonzero()[:, 0]
+
+    def _drawn(self, index: Tensor, generators: Generators, on_step: OnStep) -> Tensor:
         growth = self._grow(index, generators)
         # What it yields is changed in place, so that the first is the last, too.
         ids, lengths = next(growth)

@@ -14,7 +14,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
 from mmgen.core.spec import ConditionSpec, Spec
-from mmgen.families.autoregressive.conditional import AutoregressiveConditional, surprise
+from mmgen.families.autoregressive.conditional import Accepts, AutoregressiveConditional, surprise
 from mmgen.families.autoregressive.decoding import Prefix
 from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
@@ -38,6 +38,9 @@ def model(spec: Spec, condition: ConditionSpec, size: str) -> Autoregressive:
         causal=True,
     )
     return Autoregressive(network, spec=spec)
+
+
+_CHECKED = Option("checked", True, "Draw again what is not a valid value.")
 
 
 def _warping_options(default: Warping) -> tuple[Option, ...]:
@@ -95,6 +98,8 @@ class Autoregressive(Model):
         warping: How samples are drawn if not asked otherwise; as the model is, if None.
         max_new_tokens: Where samples are cut if not asked otherwise; None for nowhere.
         excluded: Tokens that are never drawn, though the network gives them some probability.
+        accepts: Whether a sample will do; what will not is drawn again, if the option `checked`, on
+            by default, is not switched off.
 
     Raises:
         SpecError: If z is not tokens in a row, or the network does not fit.
@@ -111,6 +116,7 @@ class Autoregressive(Model):
         warping: Warping | None = None,
         max_new_tokens: int | None = None,
         excluded: Excluded | None = None,
+        accepts: Accepts | None = None,
     ) -> None:
         super().__init__()
         alphabet = Alphabet.of(spec, by="Autoregressive")
@@ -125,6 +131,7 @@ class Autoregressive(Model):
         self.spec = spec
         self.warping = warping or Warping()
         self.max_new_tokens, self.excluded = max_new_tokens, excluded or Excluded()
+        self.accepts = accepts
         for option in _warping_options(self.warping):
             option.check(option.default)
         self.alphabet = alphabet
@@ -139,9 +146,11 @@ class Autoregressive(Model):
         return model(spec, condition or ConditionSpec(), "debug")
 
     def options(self) -> tuple[Option, ...]:
-        warping = _warping_options(self.warping)
+        options = _warping_options(self.warping)
+        if self.accepts is not None:
+            options = (*options, _CHECKED)
         if not self.spec.varies:
-            return warping
+            return options
         most = Option(
             "max_new_tokens",
             self.max_new_tokens,
@@ -151,7 +160,7 @@ class Autoregressive(Model):
             optional=True,
             kind=int,
         )
-        return (*warping, most)
+        return (*options, most)
 
     def forward(self, c: Condition, **options: Any) -> AutoregressiveConditional:
         settings = resolve_options(self.options(), options)
@@ -167,6 +176,7 @@ class Autoregressive(Model):
             prefix=Prefix.none(c.batch, self.alphabet, weight.device),
             room=self.network.room(c),
             excluded=self.excluded,
+            accepts=self.accepts if settings.get(_CHECKED.name) else None,
         )
 
     def loss(

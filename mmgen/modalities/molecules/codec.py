@@ -103,6 +103,14 @@ class MoleculeTokens(TokenRows):
         """Canonical SMILES where the string is a molecule, the raw string where it is none."""
         return [self._shown(raw) for raw in self.raw(tensors)]
 
+    def accepts(self, ids: list[int]) -> bool:
+        """Whether ids of symbols are a molecule."""
+        try:
+            canonical(self.notation.read(self._require_vocabulary().text(ids)))
+        except ValueError:
+            return False
+        return True
+
     def assets(self) -> dict[str, bytes]:
         return {} if self.vocabulary is None else {_SYMBOLS: self.vocabulary.to_bytes()}
 
