@@ -22,8 +22,9 @@ __all__ = ["CompositeEncoder"]
 class CompositeEncoder(Encoder):
     """P(X | any subset of Y's parts) as one model: a missing part is the null of that part.
 
-    A value is a dict of parts; parts left out, or None, are not given. A value that is no dict is
-    the main part alone.
+    A value is a dict of parts; parts left out, or None, are not given. A value that is no dict, or
+    one of names of which none is a part where the main part is given by names, is the main part
+    alone.
 
     Args:
         main: Name of the part that a bare value stands for.
@@ -53,7 +54,14 @@ class CompositeEncoder(Encoder):
         )
 
     def _rows(self, values: Sequence[Any]) -> list[Mapping[str, Any]]:
-        return [v if isinstance(v, Mapping) else {self.main: v} for v in values]
+        return [v if self._has_parts(v) else {self.main: v} for v in values]
+
+    def _has_parts(self, value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return False
+        # Where the main part is given by names, too, names of none of the parts are its own.
+        own = self.parts[self.main].by_name and value and self.parts.keys().isdisjoint(value)
+        return not own
 
     def _require(self, part: str) -> None:
         if part not in self.parts:

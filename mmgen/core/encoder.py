@@ -29,6 +29,8 @@ class Encoder(Fitted):
 
     modality: str | None = None
     """Name of the module in `mmgen.modalities` of its values; None if they are of no single one."""
+    by_name = False
+    """Whether a value is a dict of names of its own."""
 
     @property
     @abstractmethod

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmgen.core.composite import CompositeEncoder
-from mmgen.core.errors import LoadError, SpecError
+from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 from mmgen.modalities import properties as kind
 from mmgen.modalities.properties import Properties, PropertiesEncoder
-from mmgen.modalities.properties.names import split_units
+from mmgen.modalities.properties.names import check_names, read, split_units
 
 NAMES, UNITS = ("mass", "charge", "flat"), ("g/mol", "e", "")
 RNG = np.random.default_rng(0)
@@ -224,3 +224,30 @@ def test_parts_by_name() -> None:
     assert kind.codec("small", ("mass [g]",)).units == ("g",)
     assert kind.encoder("debug", ("mass [g]",)).spec.token_dim == 32
     assert kind.encoder("small", ("mass",)).spec.token_dim == 128
+
+
+def test_names_without_units_have_empty_ones() -> None:
+    assert check_names(["mass", "charge"], ()) == (("mass", "charge"), ("", ""))
+
+
+def test_values_are_read_in_the_order_of_names() -> None:
+    found = read({"charge": np.int64(1), "mass": np.float32(2.5)}, NAMES, UNITS)
+    assert found[:2] == [2.5, 1.0] and math.isnan(found[2])
+    assert all(map(math.isnan, read({"mass": None}, NAMES, UNITS)))
+
+
+def test_as_the_main_part_their_names_need_no_name_of_the_part() -> None:
+    own = PropertiesEncoder(("mass", "charge"), dim=32)
+    own.fit([{"mass": 1.0, "charge": 0.0}, {"mass": 3.0, "charge": 1.0}])
+    parts = {"numbers": own, "others": PropertiesEncoder.debug()}
+    encoder = CompositeEncoder(main="numbers", parts=parts)
+    bare, named, nothing, other = (
+        encoder.prepare([value])["numbers"]["known"][0].tolist()
+        for value in ({"mass": 2.0}, {"numbers": {"mass": 2.0}}, {}, {"others": {"mass": 150.0}})
+    )
+    assert bare == named == [True, False] and nothing == other == [False, False]
+    with pytest.raises(ValueError, match="No property 'mas'.*mass"):
+        encoder.prepare([{"mas": 2.0}])
+    # A name of a part and one of a property are no one value.
+    with pytest.raises(UnknownNameError, match="No part 'mass'"):
+        encoder.prepare([{"mass": 2.0, "others": None}])

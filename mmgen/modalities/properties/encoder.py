@@ -41,6 +41,7 @@ class PropertiesEncoder(Encoder):
     """
 
     modality = "properties"
+    by_name = True
 
     def __init__(self, names: Sequence[str], units: Sequence[str] = (), *, dim: int) -> None:
         super().__init__()
