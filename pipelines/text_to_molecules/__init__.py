@@ -1,0 +1,1 @@
+"""Recipes for P(molecules | text)."""
