@@ -161,6 +161,17 @@ def _spread(values: Sequence[Any], count: int) -> list[Any]:
     return [values[i * len(values) // count] for i in range(count)]
 
 
+def _atoms(smiles: str) -> str:
+    """Its heavy atoms in alphabetical order, the same for every way to write a molecule."""
+    return "".join(sorted(c for c in smiles.upper() if c.isalpha() and c != "H"))
+
+
+def _alike(learnt: Sequence[str], drawn: Sequence[str]) -> list[str]:
+    """Those learnt from that may be one of those drawn: writing all anew takes RDKit a minute."""
+    atoms = set(map(_atoms, drawn))
+    return [one for one in learnt if _atoms(one) in atoms]
+
+
 def _likeness(drawn: list[str], recipe: ModuleType, compared: int) -> dict[str, Any]:
     """How molecules are as a set, beside as many of the training set."""
     held_out = _spread(recipe.smiles("test"), compared)
@@ -185,7 +196,7 @@ def _likeness(drawn: list[str], recipe: ModuleType, compared: int) -> dict[str, 
         "guacamol": _rounded(
             guacamol_scores(
                 drawn,
-                {flat(one) for one in learnt},
+                {flat(one) for one in _alike(learnt, drawn)},
                 training=some,
                 distance=near,
                 count=min(len(drawn), _DIFFERENT),
@@ -261,22 +272,24 @@ def _scores(drawing: _Drawing, chosen: argparse.Namespace) -> tuple[dict[str, An
     started = time.monotonic()
     drawn = drawing.from_nothing(chosen.count)
     seconds = time.monotonic() - started
-    learnt = [canonical(one) for one in recipe.smiles()]
+    learnt = recipe.smiles()
+    known = {canonical(one) for one in _alike(learnt, drawn)}
     scores = {
-        "drawn": drawn_molecules(drawn, learnt, most=_DIFFERENT).as_dict(),
+        "drawn": drawn_molecules(drawn, known, most=_DIFFERENT).as_dict(),
         "molecules_per_second": round(chosen.count / seconds, 1),
     }
     if any(option.name == "checked" for option in drawing.pipe.options()):
         plain = drawing.from_nothing(max(2, chosen.count // 5), checked=False)
-        scores["unchecked"] = drawn_molecules(plain, learnt).as_dict()
-    held_out, known = _spread(recipe.smiles("test"), chosen.asked), _spread(recipe.smiles(), 2000)
+        known = {canonical(one) for one in _alike(learnt, plain)}
+        scores["unchecked"] = drawn_molecules(plain, known).as_dict()
+    held_out, others = _spread(recipe.smiles("test"), chosen.asked), _spread(learnt, 2000)
     _say("properties and scaffolds asked for")
     encoder = drawing.pipe.encoder
     parts = encoder.parts if isinstance(encoder, CompositeEncoder) else {}
     if "properties" in parts:
-        scores["properties"] = dict(_properties(drawing, held_out, known))
+        scores["properties"] = dict(_properties(drawing, held_out, others))
     if "scaffold" in parts:
-        scores["scaffold"] = _scaffolds(drawing, held_out, known)
+        scores["scaffold"] = _scaffolds(drawing, held_out, others)
     scores |= _likeness(drawn, recipe, min(chosen.compared, chosen.count))
     return scores, drawn
 
