@@ -34,6 +34,7 @@ from benchmarks.arguments import asked_options, task_parser
 from benchmarks.records import record_path, record_pipeline
 from mmgen import Pipeline, hub
 from mmgen.core.composite import CompositeEncoder
+from mmgen.core.encoder import Encoder
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.metrics.frechet import frechet_distance
 from mmgen.evaluation.metrics.molecules import (
@@ -143,11 +144,13 @@ class _Drawing:
         return found
 
     def given(self, conditions: Sequence[Any]) -> list[str]:
-        """One string for each condition."""
-        found: list[str] = []
+        """One string for each condition; values beyond those of training are asked for, too."""
+        known = {option.name for option in self.pipe.options()}
+        more = {"unseen_values": "allow"} if "unseen_values" in known else {}
+        options, found = more | self.options, []
         for start in range(0, len(conditions), _BATCH):
             seed = self.seed + _NEXT_SEED + start
-            found += self.pipe(conditions[start : start + _BATCH], seed=seed, **self.options)
+            found += self.pipe(conditions[start : start + _BATCH], seed=seed, **options)
         return found
 
 
@@ -238,7 +241,8 @@ def _properties(
 
 def _scaffolds(drawing: _Drawing, held_out: Sequence[str], learnt: Sequence[str]) -> dict[str, Any]:
     """How often molecules drawn around a scaffold hold it, and have it as their own."""
-    frames = [frame for one in held_out if (frame := scaffold(one))]
+    reader = drawing.pipe.encoder.parts["scaffold"]
+    frames = [f for one in held_out if (f := scaffold(one)) and _readable(reader, f)]
     said = drawing.given([{"scaffold": frame} for frame in frames])
     read = [(to_mol(one), frame) for one, frame in zip(said, frames, strict=True) if is_valid(one)]
     patterns = {frame: to_mol(frame) for frame in frames}
@@ -254,6 +258,15 @@ def _scaffolds(drawing: _Drawing, held_out: Sequence[str], learnt: Sequence[str]
             sum(mol.HasSubstructMatch(patterns[frame]) for mol, frame in pairs), len(pairs)
         ).as_dict(),
     }
+
+
+def _readable(reader: Encoder, frame: str) -> bool:
+    """Whether an encoder has all symbols of a scaffold; a few have some that training had not."""
+    try:
+        reader.prepare([frame])
+    except ValueError:
+        return False
+    return True
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
