@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,12 @@ def test_finetune_refuses_what_makes_no_sense(
     run = ("finetune", base, "--pairs", pairs, "--output", tmp_path / "run")
     done = command(*run, "--lora-rank", 2, "--only", "model")
     assert done.code == 1 and "leave out only or it" in done.err
+    done = command(*run, "--max-bad", 2)
+    assert done.code == 2 and "--max-bad" in done.err
+    shutil.rmtree(pairs / "validation")
+    done = command(*run, "--adapt", "--patience", 3)
+    assert done.code == 1 and "Give validation, or leave patience out" in done.err
+    assert not (tmp_path / "run").exists()
     done = command(*run, "--column", "x=picture")
     assert done.code == 1 and "no column 'picture'" in done.err
     done = command("finetune", base, "--pairs", tmp_path / "gone", "--output", tmp_path / "run")
