@@ -33,11 +33,11 @@ from mmgen_pipelines.text_to_audio import digits
 from benchmarks.arguments import asked_options, task_parser
 from benchmarks.digit_judge import DigitJudge
 from benchmarks.recognition import Recogniser, digits_grammar
+from benchmarks.records import record_pipeline
 from mmgen import Audio, Pipeline
 from mmgen.core.composite import CompositeEncoder
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.metrics.mel_cepstral_distortion import RATE, mel_cepstral_distortion
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 from mmgen.modalities.audio import resample
 
@@ -73,7 +73,12 @@ TASK = Task(
             "lower",
             "{mcd/recordings} between two recordings, {mcd/other_digits} of other digits",
         ),
-        ("seconds of computing for each of sound", "real_time_factor", "lower", ""),
+        (
+            "seconds of computing for each of sound",
+            "real_time_factor",
+            "lower",
+            "1 is as long as it lasts",
+        ),
     ),
 )
 PROTOCOL = TASK.protocol
@@ -181,26 +186,21 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
         "mcd": _distances(samples, recorded),
         "real_time_factor": factor,
     }
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    path = write_result(
-        chosen.output / f"digits_{Path(chosen.pipeline).name.replace(':', '_')}.json",
-        task="digits",
+    found = {name: scores[name]["right"] for name in ("samples", "recordings")}
+    lines = [f"{k}: {Proportion(v['successes'], v['count'])} told right" for k, v in found.items()]
+    return record_pipeline(
+        chosen,
+        "digits",
         protocol=PROTOCOL,
         settings={
-            "pipeline": chosen.pipeline,
             "options": options,
             "seed": chosen.seed,
             "count": chosen.count,
             "judge_steps": chosen.judge_steps,
-            "device": chosen.device,
         },
         scores=scores,
+        lines=[*lines, f"{scores['mcd']}, real-time factor {factor}"],
     )
-    for name in ("samples", "recordings"):
-        found = scores[name]["right"]
-        print(f"{name}: {Proportion(found['successes'], found['count'])} told right")
-    print(f"{scores['mcd']}, real-time factor {factor}\n{path}")
-    return path
 
 
 if __name__ == "__main__":

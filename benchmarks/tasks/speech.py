@@ -36,12 +36,12 @@ from mmgen_pipelines.text_to_audio import speech
 
 from benchmarks.arguments import asked_options, task_parser
 from benchmarks.recognition import Recogniser
+from benchmarks.records import record_pipeline
 from mmgen import Audio, Pipeline
 from mmgen.core.composite import CompositeEncoder
 from mmgen.evaluation.metrics.mel_cepstral_distortion import RATE, mel_cepstral_distortion
 from mmgen.evaluation.metrics.stoi import stoi
 from mmgen.evaluation.metrics.word_errors import word_errors
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 from mmgen.modalities.audio import in_a_row, resample, save
 from mmgen.simulators.speech import VOICES, speak
@@ -67,9 +67,9 @@ TASK = Task(
     shown=(
         (
             "words heard wrong, voices of flite",
-            "simulated/samples/wer/rate",
+            "simulated/samples/wer",
             "lower",
-            "{simulated/recordings/wer/rate} of recordings, {simulated/copies/wer/rate} of copies",
+            "{simulated/recordings/wer} of recordings, {simulated/copies/wer} of copies",
         ),
         (
             "the same, over that of recordings",
@@ -79,15 +79,15 @@ TASK = Task(
         ),
         (
             "words heard wrong, real voices",
-            "real/samples/wer/rate",
+            "real/samples/wer",
             "lower",
-            "{real/recordings/wer/rate} of recordings, {real/copies/wer/rate} of copies",
+            "{real/recordings/wer} of recordings, {real/copies/wer} of copies",
         ),
         (
             "mel-cepstral distortion from the recording, dB",
-            "simulated/mcd/samples/mean",
+            "simulated/mcd/samples",
             "lower",
-            "{simulated/mcd/copies/mean} of copies, {simulated/mcd/other_sentences/mean} by chance",
+            "{simulated/mcd/copies} of copies, {simulated/mcd/other_sentences} by chance",
         ),
         (
             "seconds of computing for each of sound",
@@ -95,7 +95,7 @@ TASK = Task(
             "lower",
             "at most 0.3 is asked for",
         ),
-        ("seconds to the first sound", "speed/first_sound/median", "lower", ""),
+        ("seconds to the first sound", "speed/first_sound", "lower", "one short sentence"),
     ),
 )
 PROTOCOL = TASK.protocol
@@ -172,8 +172,8 @@ def _scores(
         heard = recogniser.all_heard(group)
         found[name] = word_errors(heard, texts)
         found[name]["by_speaker"] = _by_speaker(items, heard)
-    wrong = found["recordings"]["wer"]["rate"]
-    found["ratio"] = round(found["samples"]["wer"]["rate"] / wrong, 3) if wrong else None
+    wrong = found["recordings"]["wer"]["share"]
+    found["ratio"] = round(found["samples"]["wer"]["share"] / wrong, 3) if wrong else None
     waves = {k: [torch.from_numpy(s.samples[0]) for s in group] for k, group in sounds.items()}
     found["mcd"] = {
         name: _mean(
@@ -202,7 +202,7 @@ def _by_speaker(items: Sequence[_Item], heard: Sequence[str]) -> dict[str, Any]:
     for speaker in dict.fromkeys(item.speaker for item in items):
         rows = [i for i, item in enumerate(items) if item.speaker == speaker]
         own = word_errors([heard[i] for i in rows], [items[i].text for i in rows])
-        found[speaker] = {name: entry["rate"] for name, entry in own.items()}
+        found[speaker] = {name: entry["share"] for name, entry in own.items()}
     return found
 
 
@@ -234,8 +234,9 @@ def _speed(sounds: Sequence[Audio], seconds: Sequence[float]) -> dict[str, Any]:
         "real_time_factor": round(sum(seconds) / length, 4),
         "first_sound": {
             "median": round(float(middle), 3),
-            "5%": round(float(low), 3),
-            "95%": round(float(high), 3),
+            "low": round(float(low), 3),
+            "high": round(float(high), 3),
+            "count": len(seconds),
         },
         "seconds_of_sound": round(length, 1),
         "threads": torch.get_num_threads(),
@@ -282,27 +283,37 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
         scores[name] = _scores(own, sounds, recogniser)
         every += samples
         spent += seconds
-        print(f"{name}: words heard wrong " + _line(scores[name]))
     scores["speed"] = _speed(every, spent)
     if chosen.samples:
         save(in_a_row(every[:: max(1, len(every) // 8)]), chosen.samples)
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    settings = {"pipeline": chosen.pipeline, "options": options, "seed": chosen.seed}
-    settings |= {"count": chosen.count, "real_count": chosen.real_count}
-    path = write_result(
-        chosen.output / f"speech_{Path(chosen.pipeline).name.replace(':', '_')}.json",
-        task="speech",
+    return record_pipeline(
+        chosen,
+        "speech",
         protocol=PROTOCOL,
-        settings=settings | {"sentence_seed": SENTENCE_SEED, "device": chosen.device},
+        settings={
+            "options": options,
+            "seed": chosen.seed,
+            "count": chosen.count,
+            "real_count": chosen.real_count,
+            "sentence_seed": SENTENCE_SEED,
+        },
         scores=scores,
+        lines=_lines(scores),
     )
-    print(f"{scores['speed']}\n{path}")
-    return path
 
 
-def _line(found: Mapping[str, Any]) -> str:
-    rates = (f"{found[k]['wer']['rate']:.1%} of {k}" for k in ("recordings", "copies", "samples"))
-    return f"{', '.join(rates)}; MCD {found['mcd']['samples']['mean']} dB"
+def _lines(scores: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name in ("simulated", "real"):
+        found = scores[name]
+        rates = (
+            f"{found[k]['wer']['share']:.1%} of {k}" for k in ("recordings", "copies", "samples")
+        )
+        lines.append(
+            f"{name}: words heard wrong {', '.join(rates)}; MCD {found['mcd']['samples']['mean']} "
+            f"dB; STOI of copies {found['stoi']['mean']}"
+        )
+    return [*lines, f"speed: {scores['speed']}"]
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def test_speech(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     scores = json.loads(path.read_text("utf-8"))["scores"]
     found = scores["simulated"]
     # What flite says is understood, what random weights say is not, and it sounds otherwise.
-    assert found["recordings"]["wer"]["rate"] < 0.4 < found["samples"]["wer"]["rate"]
+    assert found["recordings"]["wer"]["share"] < 0.4 < found["samples"]["wer"]["share"]
     assert found["recordings"]["wer"]["count"] == 22
     assert set(found["samples"]["by_speaker"]) == {"slt", "rms", "awb", "kal"}
     assert found["mcd"]["samples"]["count"] == 4 and found["mcd"]["other_sentences"] is None

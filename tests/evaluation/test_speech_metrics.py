@@ -27,12 +27,12 @@ def test_error_rates_are_those_of_jiwer() -> None:
     found = word_errors(HEARD, SAID)
     plain = [plain_words(text) for text in SAID]
     assert plain[1] == "it's half past nine isn't it"
-    assert found["wer"]["rate"] == pytest.approx(jiwer.wer(plain, HEARD), abs=1e-5)
-    assert found["cer"]["rate"] == pytest.approx(jiwer.cer(plain, HEARD), abs=1e-5)
+    assert found["wer"]["share"] == pytest.approx(jiwer.wer(plain, HEARD), abs=1e-5)
+    assert found["cer"]["share"] == pytest.approx(jiwer.cer(plain, HEARD), abs=1e-5)
     # "a" for "the"; "its", "is" for "it's", "isn't"; "not" is one too many.
     assert (found["wer"]["errors"], found["wer"]["count"]) == (4, 13)
-    assert found["wer"]["low"] <= found["wer"]["rate"] <= found["wer"]["high"]
-    assert word_errors(["", "yes"], ["yes", "no"])["wer"]["rate"] == 1.0
+    assert found["wer"]["low"] <= found["wer"]["share"] <= found["wer"]["high"]
+    assert word_errors(["", "yes"], ["yes", "no"])["wer"]["share"] == 1.0
 
 
 def test_what_has_no_error_rate(monkeypatch: pytest.MonkeyPatch) -> None:

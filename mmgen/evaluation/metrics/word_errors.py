@@ -40,7 +40,7 @@ def word_errors(heard: Sequence[str], said: Sequence[str]) -> dict[str, Any]:
         said: The references; each has a word at least.
 
     Returns:
-        {"wer": ..., "cer": ...}, each {"rate", "low", "high", "errors", "count"} with the 95 %
+        {"wer": ..., "cer": ...}, each {"share", "low", "high", "errors", "count"} with the 95 %
         interval of the bootstrap over sentences; `count` is of the references' words or characters.
 
     Raises:
@@ -70,7 +70,7 @@ def word_errors(heard: Sequence[str], said: Sequence[str]) -> dict[str, Any]:
         rates = errors[rows].sum(1) / count[rows].sum(1)
         low, high = np.quantile(rates, (0.025, 0.975))
         found[name] = {
-            "rate": round(float(errors.sum() / count.sum()), 5),
+            "share": round(float(errors.sum() / count.sum()), 5),
             "low": round(float(low), 5),
             "high": round(float(high), 5),
             "errors": int(errors.sum()),
