@@ -111,22 +111,29 @@ class PartedDistribution:
             for b, value in zip(rows, grown, strict=True):
                 done[b].append(value)
 
-    def best(self, num_best: int = 1, *, num_beams: int | None = None) -> list[Any]:
+    def best(
+        self, num_best: int = 1, *, num_beams: int | None = None, length_penalty: float = 0.0
+    ) -> list[Any]:
         """The likeliest values that beam searches of the parts find, likeliest first.
 
-        Arguments, result and errors are those of `Distribution.best`.
+        Arguments, result and errors are those of `Distribution.best`. With a length penalty, those
+        of several parts are ranked by the sum of the places of their parts.
         """
 
         def search(given: Distribution, index: Sequence[int], told: Progress | None) -> list[Any]:
-            return given.best(num_best, num_beams=num_beams)
+            return given.best(num_best, num_beams=num_beams, length_penalty=length_penalty)
 
         rows = []
         for parted, parts in zip(self.whole, self._each(search, None), strict=True):
-            found: list[tuple[float, list[Any]]] = [(0.0, [])]
+            found: list[tuple[float, float, list[Any]]] = [(0.0, 0.0, [])]
             for part in parts:
-                longer = [(n + one.nats, [*v, one.value]) for n, v in found for one in part]
-                found = heapq.nlargest(num_best, longer, key=lambda pair: pair[0])
-            rows.append([Scored(parted.join(values), nats) for nats, values in found])
+                longer = [
+                    (rank + (-place if length_penalty else one.nats), n + one.nats, [*v, one.value])
+                    for rank, n, v in found
+                    for place, one in enumerate(part)
+                ]
+                found = heapq.nlargest(num_best, longer, key=lambda entry: entry[0])
+            rows.append([Scored(parted.join(values), nats) for _, nats, values in found])
         return rows[0] if self.single else rows
 
     def log_prob(self, x: Any, *, seed: int | Sequence[int] = 0) -> LogProb:

@@ -156,9 +156,9 @@ class RankedDistribution:
             "see one grow."
         )
 
-    def best(self, num_best: int = 1, *, num_beams: int | None = None) -> list[Any]:
+    def best(self, num_best: int = 1, **told: Any) -> list[Any]:
         """As `Distribution.best`, of what proposes."""
-        return self.inner.best(num_best, num_beams=num_beams)
+        return self.inner.best(num_best, **told)
 
     def summary(self, num_samples: int = 100, **told: Any) -> Summary:
         """As `Distribution.summary`, of what proposes."""

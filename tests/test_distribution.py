@@ -66,6 +66,8 @@ def test_a_beam_too_narrow_is_refused(text_pipe: Pipeline) -> None:
     assert len(text_pipe.given("odd").best(6)) == 6
     with pytest.raises(ValueError, match="Widen the beam"):
         text_pipe.given("odd").best(3, num_beams=2)
+    with pytest.raises(ValueError, match="length_penalty lies between 0 and 10, got -1"):
+        text_pipe.given("odd").best(length_penalty=-1)
 
 
 def test_a_family_without_order_says_so(pixels_pipe: Pipeline) -> None:

@@ -65,7 +65,9 @@ class _Engine(ABC):
         """The model of the engine."""
 
     @abstractmethod
-    def generate(self, text: str, *, longest: int, **how: Any) -> list[tuple[list[int], float]]:
+    def generate(
+        self, text: str, *, longest: int, length_penalty: float = 0.0, **how: Any
+    ) -> list[tuple[list[int], float]]:
         """Own ids and scores of what is made of a text, the best first."""
 
     @abstractmethod
@@ -91,14 +93,16 @@ class _Translator(_Engine):
     def _opened(self, folder: str, compute_type: str) -> Any:
         return _library().Translator(folder, compute_type=compute_type)
 
-    def generate(self, text: str, *, longest: int, **how: Any) -> list[tuple[list[int], float]]:
+    def generate(
+        self, text: str, *, longest: int, length_penalty: float = 0.0, **how: Any
+    ) -> list[tuple[list[int], float]]:
         (found,) = self.model.translate_batch(
             [self.source(text)],
             max_decoding_length=longest,
             # A text may be empty.
             min_decoding_length=0,
             max_input_length=0,
-            length_penalty=0,
+            length_penalty=length_penalty,
             return_scores=True,
             **how,
         )
@@ -117,11 +121,13 @@ class _Writer(_Engine):
     def _opened(self, folder: str, compute_type: str) -> Any:
         return _library().Generator(folder, compute_type=compute_type)
 
-    def generate(self, text: str, *, longest: int, **how: Any) -> list[tuple[list[int], float]]:
+    def generate(
+        self, text: str, *, longest: int, length_penalty: float = 0.0, **how: Any
+    ) -> list[tuple[list[int], float]]:
         (found,) = self.model.generate_batch(
             [self.source(text)],
             max_length=longest,
-            length_penalty=0,
+            length_penalty=length_penalty,
             include_prompt_in_result=False,
             return_scores=True,
             **how,
@@ -224,10 +230,16 @@ class EngineConditional(Searchable):
             how="sum of log p of each token given those before it, the end included",
         )
 
-    def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
+    def best(
+        self, num_best: int, *, num_beams: int, length_penalty: float = 0.0
+    ) -> tuple[Latent, Tensor]:
+        def rank(scored: tuple[float, tuple[int, ...]]) -> float:
+            return scored[0] / (len(scored[1]) + 1) ** length_penalty
+
         rows, scores = [], torch.zeros(num_best, self.batch)
+        asked = {"beam_size": num_beams, "num_hypotheses": num_beams}
         for i in range(self.batch):
-            found = self._found(i, beam_size=num_beams, num_hypotheses=num_beams)
+            found = self._found(i, length_penalty=length_penalty, **asked)
             # What was cut while it went on has a score without its end.
             texts = dict.fromkeys(tuple(self._content(ids)) for ids, _ in found)
             if len(texts) < num_best:
@@ -236,8 +248,7 @@ class EngineConditional(Searchable):
                     "Ask for fewer, or give a greater num_beams."
                 )
             scored = [(self._score(i, ids), ids) for ids in texts]
-            ranked = sorted(scored, key=lambda pair: pair[0], reverse=True)[:num_best]
-            for n, (score, ids) in enumerate(ranked):
+            for n, (score, ids) in enumerate(sorted(scored, key=rank, reverse=True)[:num_best]):
                 rows.append((n * self.batch + i, ids))
                 scores[n, i] = score
         ordered = [ids for _, ids in sorted(rows, key=lambda row: row[0])]

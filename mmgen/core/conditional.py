@@ -97,15 +97,19 @@ class Searchable(Tractable):
     """A conditional whose likeliest values can be looked for."""
 
     @abstractmethod
-    def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
-        """The likeliest latents that a beam search finds, likeliest first.
+    def best(
+        self, num_best: int, *, num_beams: int, length_penalty: float = 0.0
+    ) -> tuple[Latent, Tensor]:
+        """The latents that a beam search ranks first: the likeliest, if no length is favoured.
 
         Args:
             num_best: N, at most `num_beams`.
             num_beams: Width of the beam.
+            length_penalty: a, where log p / (number of tokens, the end included)^a ranks. 0 for
+                the likeliest; above it long ones are ranked higher.
 
         Returns:
-            Latents (N, B, *event), and log p of each in nats (N, B).
+            Latents (N, B, *event), and log p of each in nats (N, B), not divided by anything.
         """
 
 

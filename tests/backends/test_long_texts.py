@@ -88,6 +88,11 @@ def test_the_best_are_made_of_the_best(translate: Pipeline) -> None:
     sums = sorted((a.nats + b.nats for a in one for b in two), reverse=True)[:3]
     assert [b.nats for b in found] == pytest.approx(sums)
     assert found[0].value == f"{one[0].value.strip()} {two[0].value.strip()}"
+    ranked = {"num_beams": 4, "length_penalty": 1.0}
+    found = translate.given(text, **options).best(3, **ranked)
+    one, two = (translate.given(t, **options).best(3, **ranked) for t in ALONE[:2])
+    assert found[0].value == f"{one[0].value.strip()} {two[0].value.strip()}"
+    assert found[0].nats == pytest.approx(one[0].nats + two[0].nats)
 
 
 def test_a_stream_ends_as_the_sample_does(translate: Pipeline) -> None:

@@ -285,6 +285,22 @@ def test_scores_of_a_narrow_beam_are_log_prob() -> None:
         assert (own_scores[:, 0] - scores[:, b]).abs().max() < 1e-5
 
 
+def test_a_length_penalty_ranks_by_log_prob_over_length() -> None:
+    made, c = _model(), conditions()
+    for b in range(3):
+        one = c.select(torch.tensor([b]))
+        every, nats = _of_all(made, one, RAGGED)
+        ranks = nats / (every.lengths + 1) ** 1.5
+        count = len(every.z)
+        found, scores = made(one).best(count, num_beams=count, length_penalty=1.5)
+        top = ranks.topk(count)
+        assert (scores[:, 0] - nats[top.indices]).abs().max() < 1e-5
+        lengths = found.lengths[:, 0]
+        assert (scores[:, 0] / (lengths + 1) ** 1.5 - top.values).abs().max() < 1e-5
+    narrow = [made(c).best(1, num_beams=3, length_penalty=a)[0].lengths for a in (0.0, 3.0)]
+    assert (narrow[1] >= narrow[0]).all() and narrow[1].sum() > narrow[0].sum()
+
+
 def test_search_keeps_to_max_new_tokens_and_pays_for_the_end() -> None:
     made, c = _model(), conditions(1)
     every, nats = _of_all(made, c, RAGGED)

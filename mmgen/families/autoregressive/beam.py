@@ -2,10 +2,17 @@
 
 Scores only fall as sequences grow, so the search may stop as soon as nothing that is still growing
 scores above the worst of the ended ones that are wanted; with a beam as wide as there are sequences
-it finds the true order. No score is normalised by length.
+it finds the true order.
 
-Source: Sequence to Sequence Learning with Neural Networks (Sutskever et al., 2014), Sec. 3.2,
-arXiv:1409.3215.
+With a length penalty a, sequences are ranked by log p / length^a instead. The likeliest answer to a
+long question is often a very short one, even none at all, though no sample would be so. What still
+grows is then ranked by the length it has, and the search stops where that is enough: a longer one
+might still have come to rank higher.
+
+Sources: Sequence to Sequence Learning with Neural Networks (Sutskever et al., 2014), Sec. 3.2,
+arXiv:1409.3215; On NMT Search Errors and Model Errors (Stahlberg & Byrne, 2019), arXiv:1908.10090
+(the likeliest translation is often empty); Google's Neural Machine Translation System (Wu et al.,
+2016), Sec. 7, arXiv:1609.08144 (lengths to a power).
 """
 
 from __future__ import annotations
@@ -31,10 +38,15 @@ class _Beam:
     lengths: Tensor
     scores: Tensor
 
-    def best(self, count: int) -> _Beam:
-        scores, index = self.scores.topk(min(count, self.scores.shape[1]), dim=1)
+    def best(self, count: int, length_penalty: float) -> _Beam:
+        ranks = self.ranks(length_penalty)
+        index = ranks.topk(min(count, ranks.shape[1]), dim=1).indices
         ids = self.ids.gather(1, index[..., None].expand(-1, -1, self.ids.shape[2]))
-        return _Beam(ids, self.lengths.gather(1, index), scores)
+        return _Beam(ids, self.lengths.gather(1, index), self.scores.gather(1, index))
+
+    def ranks(self, length_penalty: float) -> Tensor:
+        """What sequences are sorted by (B, W), the end counted as a token."""
+        return self.scores / (self.lengths + 1) ** length_penalty
 
     def and_(self, other: _Beam) -> _Beam:
         pairs = zip(
@@ -54,6 +66,7 @@ def beam_search(
     excluded: Excluded,
     num_best: int,
     num_beams: int,
+    length_penalty: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The `num_best` likeliest sequences that a beam of `num_beams` finds.
 
@@ -66,10 +79,11 @@ def beam_search(
         excluded: Tokens that are passed over.
         num_best: N, at most `num_beams`.
         num_beams: Most sequences that grow at once, for each of the B.
+        length_penalty: a; 0 for the likeliest.
 
     Returns:
-        ids (B, N, L), lengths (B, N), log-probabilities (B, N), likeliest first; minus infinity
-        where there are no more sequences.
+        ids (B, N, L), lengths (B, N), log-probabilities (B, N), the highest ranked first; minus
+        infinity where there are no more sequences.
     """
     batch, width = prefix.ids.shape
     first = int(prefix.counts.min())
@@ -80,9 +94,9 @@ def beam_search(
     read = 0
     for n in range(first, width + 1):
         if n == width:
-            ended = ended.and_(alive).best(num_beams)
+            ended = ended.and_(alive).best(num_beams, length_penalty)
             break
-        if _settled(alive, ended, num_best):
+        if _settled(alive, ended, num_best, length_penalty):
             break
         beams = alive.scores.shape[1]
         logits = decoder.read(alive.ids[..., read:n].flatten(0, 1))
@@ -92,11 +106,12 @@ def beam_search(
         steps = _allowed(steps.unflatten(0, (batch, beams)), prefix, limits, n)
         if alphabet.varies:
             ending = alive.scores + steps[..., alphabet.end]
-            ended = ended.and_(_Beam(alive.ids, alive.lengths, ending)).best(num_beams)
+            ending = _Beam(alive.ids, alive.lengths, ending)
+            ended = ended.and_(ending).best(num_beams, length_penalty)
         alive, parents = _grown(alive, steps[..., : alphabet.vocabulary], n, num_beams)
         offsets = beams * torch.arange(batch, device=parents.device)[:, None]
         decoder.select((parents + offsets).flatten())
-    found = ended.best(num_best)
+    found = ended.best(num_best, length_penalty)
     return found.ids, found.lengths, found.scores
 
 
@@ -124,7 +139,8 @@ def _grown(alive: _Beam, steps_BWV: Tensor, n: int, num_beams: int) -> tuple[_Be
     return _Beam(ids, torch.full_like(parents, n + 1), scores), parents
 
 
-def _settled(alive: _Beam, ended: _Beam, num_best: int) -> bool:
+def _settled(alive: _Beam, ended: _Beam, num_best: int, length_penalty: float) -> bool:
     if ended.scores.shape[1] < num_best:
         return False
-    return bool((ended.scores[:, num_best - 1] >= alive.scores[:, 0]).all())
+    last = ended.ranks(length_penalty)[:, num_best - 1]
+    return bool((last >= alive.ranks(length_penalty)[:, 0]).all())

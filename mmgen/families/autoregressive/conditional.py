@@ -190,12 +190,15 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
         )
 
     @torch.no_grad()
-    def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
-        """The likeliest latents that a beam search finds, likeliest first.
+    def best(
+        self, num_best: int, *, num_beams: int, length_penalty: float = 0.0
+    ) -> tuple[Latent, Tensor]:
+        """The latents that a beam search ranks first: the likeliest, if no length is favoured.
 
         Args:
             num_best: N, at most `num_beams`.
             num_beams: Width of the beam.
+            length_penalty: As in `Searchable.best`.
 
         Returns:
             Latents (N, B, L), and log p of each in nats (N, B): the plain sum that `log_prob` also
@@ -214,14 +217,17 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
             )
         step = max(1, self.rows // num_beams)
         found = [
-            self._best(index, num_best, num_beams) for index in torch.arange(self.batch).split(step)
+            self._best(index, num_best, num_beams, length_penalty)
+            for index in torch.arange(self.batch).split(step)
         ]
         ids, lengths, scores = (
             torch.cat(parts).transpose(0, 1) for parts in zip(*found, strict=True)
         )
         return self.alphabet.latent(ids, lengths), scores
 
-    def _best(self, index: Tensor, num_best: int, num_beams: int) -> tuple[Tensor, ...]:
+    def _best(
+        self, index: Tensor, num_best: int, num_beams: int, length_penalty: float
+    ) -> tuple[Tensor, ...]:
         prefix = self.prefix.select(index)
         ids, lengths, scores = beam_search(
             Decoder(self.unguided, self.c.select(index), begin=self.alphabet.end),
@@ -231,6 +237,7 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
             excluded=self.excluded,
             num_best=num_best,
             num_beams=num_beams,
+            length_penalty=length_penalty,
         )
         possible = (scores > -math.inf).sum(1).min()
         if possible < num_best:

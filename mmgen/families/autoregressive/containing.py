@@ -117,7 +117,9 @@ class ContainingConditional(Searchable):
         return self.inner.log_prob(latent, generators)
 
     @torch.no_grad()
-    def best(self, num_best: int, *, num_beams: int) -> tuple[Latent, Tensor]:
+    def best(
+        self, num_best: int, *, num_beams: int, length_penalty: float = 0.0
+    ) -> tuple[Latent, Tensor]:
         """The likeliest latents with their phrases, as `AutoregressiveConditional.best`.
 
         Raises:
@@ -131,11 +133,12 @@ class ContainingConditional(Searchable):
         rows, scores = [], []
         for b, phrases in enumerate(self.phrases):
             if phrases:
-                beams = self._search(b, num_best, num_beams)
+                beams = self._search(b, num_best, num_beams, length_penalty)
                 rows.append(self._row(beams))
                 scores.append(torch.tensor([beam.score for beam in beams]))
             else:
-                found, nats = self._alone(b).best(num_best, num_beams=num_beams)
+                own = {"num_beams": num_beams, "length_penalty": length_penalty}
+                found, nats = self._alone(b).best(num_best, **own)
                 rows.append((found.z[:, 0], found.lengths[:, 0]))
                 scores.append(nats[:, 0].cpu())
         latent = self._together(rows)
@@ -167,13 +170,15 @@ class ContainingConditional(Searchable):
         z = torch.stack([ids for ids, _ in rows], dim=1)
         return Latent(z, torch.stack([lengths for _, lengths in rows], dim=1))
 
-    def _search(self, b: int, num_best: int, num_beams: int) -> list[_Beam]:
+    def _search(
+        self, b: int, num_best: int, num_beams: int, length_penalty: float = 0.0
+    ) -> list[_Beam]:
         inner, phrases = self._alone(b), self.phrases[b]
         limit = inner.prefix.limits(inner.alphabet, inner.max_new_tokens)
         if inner.room is not None:
             limit = limit.minimum(inner.room)
         decoder = Decoder(inner.unguided, inner.c, begin=inner.alphabet.end)
-        found = self._beams(decoder, phrases, int(limit), num_best, num_beams)
+        found = self._beams(decoder, phrases, int(limit), num_best, num_beams, length_penalty)
         if len(found) < num_best:
             raise ValueError(
                 f"Found {len(found)} of {num_best} sequences of at most {int(limit)} tokens that "
@@ -182,8 +187,17 @@ class ContainingConditional(Searchable):
         return found
 
     def _beams(
-        self, decoder: Decoder, phrases: Phrases, limit: int, num_best: int, num_beams: int
+        self,
+        decoder: Decoder,
+        phrases: Phrases,
+        limit: int,
+        num_best: int,
+        num_beams: int,
+        length_penalty: float,
     ) -> list[_Beam]:
+        def rank(beam: _Beam) -> float:
+            return beam.score / (len(beam.ids) + 1) ** length_penalty
+
         alphabet, total = self.inner.alphabet, sum(map(len, phrases))
         device = self.inner.prefix.ids.device
         alive, ended = [_Beam()], []
@@ -194,9 +208,9 @@ class ContainingConditional(Searchable):
                 # There the end is certain.
                 ended += whole
                 break
-            ended = sorted(ended, key=lambda beam: -beam.score)[:num_best]
-            highest = max((beam.score for beam in alive), default=-math.inf)
-            if len(ended) == num_best and ended[-1].score >= highest:
+            ended = sorted(ended, key=rank, reverse=True)[:num_best]
+            highest = max(map(rank, alive), default=-math.inf)
+            if len(ended) == num_best and rank(ended[-1]) >= highest:
                 break
             steps = decoder.read(fresh).log_softmax(1)
             self.inner.excluded.bar(steps, n)
@@ -217,7 +231,7 @@ class ContainingConditional(Searchable):
             decoder.select(torch.tensor([i for i, _ in chosen], device=device))
             alive = [child for _, child in chosen]
             fresh = torch.tensor([[child.ids[-1]] for child in alive], device=device)
-        return sorted(ended, key=lambda beam: -beam.score)[:num_best]
+        return sorted(ended, key=rank, reverse=True)[:num_best]
 
 
 def _children(
