@@ -29,16 +29,25 @@ CARD = Card(
     summary="Short Chinese sentences, simplified or traditional, to English.",
     data=(
         "21,526 sentence pairs of Tatoeba (CC BY 2.0 FR, tatoeba.org; credits in column 3 of the "
-        "files) and words of CC-CEDICT with their first meaning (CC BY-SA 4.0, MDBG). 1,000 "
-        "Tatoeba pairs are held out."
+        "files) and 47,275 words of CC-CEDICT with their first meaning (CC BY-SA 4.0, MDBG). "
+        "1,000 Tatoeba pairs are held out."
     ),
     licence="CC BY-SA 4.0 for the weights, as the dictionary they learn from; code Apache-2.0.",
     parameters=3_743_361,
-    trained="Not yet: no weights are shipped. `mmgen train text-to-text:zh-en` makes them.",
-    scores={},
+    trained=(
+        "By this recipe on one CPU core: 1,300 steps of 192 pairs, 249,600 in all, in 26 minutes, "
+        "by OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train text-to-text:zh-en."
+    ),
+    scores={
+        "translation: BLEU, Tatoeba": "26.07 (24.18 to 28.02, n = 1000)",
+        "translation: chrF, Tatoeba": "42.62 (41.08 to 44.22, n = 1000)",
+        "translation: BLEU, NTREX": "0.62 (0.5 to 0.74, n = 1997)",
+        "translation: chrF, NTREX": "12.91 (12.69 to 13.11, n = 1997)",
+    },
     limits=(
-        "Everyday sentences of a dozen words. Newspaper sentences, names and numbers are beyond "
-        "what 21,526 pairs teach."
+        "Everyday sentences of a dozen words; of rarer words it guesses. Newspaper sentences, "
+        "names and numbers are beyond what 21,526 pairs teach. The likeliest answer to a long "
+        "sentence is a word or none: search with length_penalty=1."
     ),
 )
 
