@@ -37,13 +37,27 @@ CARD = Card(
     ),
     licence="MIT",
     parameters=536_840,
+    trained=(
+        "By this recipe on one CPU core that other work shared: 500 steps of 64 pairs in about "
+        "2 minutes, by OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train "
+        "observation-to-actions:ant."
+    ),
+    scores={
+        "locomotion: return as a share of the expert's": ("91.6 % (85.9 to 96.4, n = 50)"),
+        "locomotion: episodes that last to the end": ("96.0 % (86.5 to 98.9, n = 50)"),
+    },
+    limits=(
+        "Has seen two episodes, and not how to turn over or to start otherwise. MuJoCo's newer "
+        "contact margins are another ground than that of its expert: mmgen rollout restores the "
+        "old ones."
+    ),
 )
 
 ROLLOUT = {"environment": "Ant-v4", "num_action_steps": 1}
 EXPERT = "actions/mujoco_Ant-v4_expert.npz"
 
 TRAINING = {
-    "steps": 2500,
+    "steps": 500,
     "batch_size": 64,
     "optimizer": "muon",
     "learning_rate": 2e-3,

@@ -38,13 +38,23 @@ CARD = Card(
     ),
     licence="MIT",
     parameters=535_494,
+    trained=(
+        "By this recipe on one CPU core that other work shared: 500 steps of 64 pairs in about "
+        "2 minutes, by OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train "
+        "observation-to-actions:halfcheetah."
+    ),
+    scores={
+        "locomotion: return as a share of the expert's": ("98.7 % (97.9 to 99.4, n = 50)"),
+        "locomotion: episodes that last to the end": ("100.0 % (92.9 to 100.0, n = 50)"),
+    },
+    limits=("Has seen two episodes, and not how to get up or to start otherwise."),
 )
 
 ROLLOUT = {"environment": "HalfCheetah-v4", "num_action_steps": 1}
 EXPERT = "actions/mujoco_HalfCheetah-v4_expert.npz"
 
 TRAINING = {
-    "steps": 2500,
+    "steps": 500,
     "batch_size": 64,
     "optimizer": "muon",
     "learning_rate": 2e-3,

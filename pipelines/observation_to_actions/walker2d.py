@@ -37,13 +37,26 @@ CARD = Card(
     ),
     licence="MIT",
     parameters=535_494,
+    trained=(
+        "By this recipe on one CPU core that other work shared: 1,350 steps of 64 pairs in about "
+        "2 minutes, by OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train "
+        "observation-to-actions:walker2d."
+    ),
+    scores={
+        "locomotion: return as a share of the expert's": ("75.6 % (67.9 to 83.0, n = 50)"),
+        "locomotion: episodes that last to the end": ("48.0 % (34.8 to 61.5, n = 50)"),
+    },
+    limits=(
+        "Falls in half of the episodes, after 200 to 1,000 steps: two episodes do not show how to "
+        "catch oneself. In a trial fewer steps of sampling made it fall more often."
+    ),
 )
 
 ROLLOUT = {"environment": "Walker2d-v4", "num_action_steps": 1}
 EXPERT = "actions/mujoco_Walker2d-v4_expert.npz"
 
 TRAINING = {
-    "steps": 2500,
+    "steps": 1350,
     "batch_size": 64,
     "optimizer": "muon",
     "learning_rate": 2e-3,
