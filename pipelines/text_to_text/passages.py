@@ -34,14 +34,15 @@ CARD = Card(
 )
 
 TRAINING = {
-    "steps": 400,
+    "steps": 300,
     "batch_size": 32,
     "optimizer": "muon",
     "learning_rate": 2e-3,
-    "warmup": 40,
+    "warmup": 30,
     "by_length": 50,
     "statistics_from": 2**14,
-    "sample_every": 200,
+    "sample_every": 150,
+    "checkpoint_every": 100,
 }
 
 DEBUG = {"dim": 32, "encoder_depth": 1, "depth": 1, "num_heads": 2, "vocabulary": 512}
