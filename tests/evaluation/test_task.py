@@ -62,7 +62,9 @@ def test_a_task_is_whole(task: FoundTask) -> None:
 
 
 def test_all_of_it_is_quick() -> None:
-    assert sum(task.about.quick_minutes for task in TASKS) < 20
+    # What `mmgen bench --quick` runs, and what it runs with the name of another kind.
+    for kind in KINDS:
+        assert sum(task.about.quick_minutes for task in TASKS if task.kind == kind) < 20
 
 
 def test_what_is_read_is_what_runs() -> None:
