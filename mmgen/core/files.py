@@ -22,6 +22,8 @@ __all__ = [
     "write_beside",
 ]
 
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
 
 def check_output(path: str | os.PathLike[str], suffixes: Sequence[str], *, what: str) -> Path:
     """The path, if something of this kind can be written there.
@@ -137,7 +139,8 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise LoadError(f"There is no {path.name} in {path.parent}. The save is incomplete.")
     data = path.read_bytes()
-    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+    # The length of a header may begin as a pickle does; the JSON after its eight bytes does not.
+    if data[8:9] != b"{" and data[:2] in _PICKLES:
         raise LoadError(
             f"{path} is a pickle, which can run code when it is opened, so it is not. Expected "
             "safetensors: convert it where you trust it, with safetensors.torch.save_file."

@@ -6,6 +6,8 @@ import errno
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from mmgen.core import files
 from mmgen.core.errors import LoadError
@@ -68,3 +70,13 @@ def test_what_is_no_safetensors_is_refused(tmp_path: Path, content: bytes) -> No
     (tmp_path / "a.safetensors").write_bytes(content)
     with pytest.raises(LoadError, match="cut short or altered|is a pickle"):
         files.read_tensors(tmp_path / "a.safetensors")
+
+
+def test_a_header_that_begins_like_a_pickle_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "part.safetensors"
+    for length in range(1, 1200):
+        path.write_bytes(save({"w" * length: torch.ones(2)}))
+        if path.read_bytes()[:2] == b"\x80\x04":
+            break
+    assert path.read_bytes()[:2] == b"\x80\x04"
+    assert torch.equal(files.read_tensors(path)["w" * length], torch.ones(2))
