@@ -83,8 +83,9 @@ def test_eight_bits_and_searches(marian: Path) -> None:
     best = pipe.given(PROMPTS[0], max_new_tokens=8).best(2, num_beams=4)
     assert best[0].nats >= best[1].nats
     longer = pipe.given(PROMPTS[0], max_new_tokens=8).best(2, num_beams=4, length_penalty=2.0)
-    # In nats of the whole text, not divided by its length: a beam finds nothing likelier by it.
-    assert all(-200 < nats <= best[0].nats + 1e-3 for _, nats in longer)
+    # In nats of the whole text, of about six a token with random weights: not divided by lengths.
+    assert len({value for value, _ in longer}) == 2
+    assert all(-200 < nats < -6 for _, nats in longer)
 
 
 def test_what_it_cannot_run(marian: Path, tmp_path: Path) -> None:
