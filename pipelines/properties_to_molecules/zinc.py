@@ -52,10 +52,27 @@ CARD = Card(
     licence="Apache-2.0 for the weights; the data is MIT.",
     parameters=3_096_033,
     trained="By this recipe on a CPU: 4,500 steps of 64 molecules, which sees each four times.",
-    scores={},
+    scores={
+        "molecules: strings that are molecules, as drawn first": "87.4 % (85.8 to 88.7, n = 2000)",
+        "molecules: Frechet ChemNet distance to held-out molecules": "0.59",
+        "molecules: error of the weight asked for, g/mol": "34.32",
+        "molecules: the same, what is none drawn again": "100.0 % (100.0 to 100.0, n = 10000)",
+        "molecules: different ones among them": "100.0 % (99.9 to 100.0, n = 10000)",
+        "molecules: new ones among those": "99.8 % (99.7 to 99.9, n = 9995)",
+        "molecules: similarity to the nearest held-out one": "0.4087",
+        "molecules: fragments as in held-out ones": "0.9983",
+        "molecules: scaffolds as in held-out ones": "0.4075",
+        "molecules: diversity": "0.8597",
+        "molecules: pass filters": "0.728",
+        "molecules: GuacaMol's KL score": "0.9919",
+        "molecules: error of log P asked for": "1.032",
+        "molecules: error of QED asked for": "0.1114",
+        "molecules: hold the scaffold asked for": "15.3 % (10.9 to 21.0, n = 196)",
+        "molecules: molecules a second of a processor": "98.6",
+    },
     limits=(
         "Undertrained: about one string in eight is no molecule, and is drawn again (checked=False "
-        "leaves it as it is). Properties asked for move what is drawn and do not fix it."
+        "leaves it as it is). Properties asked for move what is drawn, QED hardly; so do scaffolds."
     ),
 )
 
