@@ -87,7 +87,7 @@ PRETRAINING = {
 
 DEBUG = {
     "num_mels": 16,
-    "max_length": 64,
+    "max_length": 256,
     "text_dim": 32,
     "text_depth": 1,
     "dim": 32,

@@ -70,7 +70,7 @@ def test_speech(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     found = scores["simulated"]
     # What flite says is understood, what random weights say is not, and it sounds otherwise.
     assert found["recordings"]["wer"]["share"] < 0.4 < found["samples"]["wer"]["share"]
-    assert found["recordings"]["wer"]["count"] == 22
+    assert found["recordings"]["wer"]["count"] == 23
     assert set(found["samples"]["by_speaker"]) == {"slt", "rms", "awb", "kal"}
     assert found["mcd"]["samples"]["count"] == 4 and found["mcd"]["other_sentences"] is None
     assert scores["real"]["samples"]["wer"]["count"] == 4
