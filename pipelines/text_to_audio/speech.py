@@ -60,8 +60,19 @@ CARD = Card(
     ),
     licence="Apache-2.0",
     parameters=4_778_228,
-    trained="Not yet: no weights are shipped. `mmgen train text-to-audio:speech` makes them.",
-    scores={},
+    trained=(
+        "By this recipe on one core of an AMD EPYC, batches of 16: 2,032 steps, 32,512 pairs, "
+        "in 39 minutes. Its vocoder by benchmarks.tasks.vocoder, 2,000 steps on the two real "
+        "voices in 32 minutes, then 100 steps of 16 pieces on all six in two."
+    ),
+    scores={
+        "speech: words heard wrong, voices of flite": "40.4 % (34.2 to 47.2, n = 574)",
+        "speech: the same, over that of recordings": "4.218",
+        "speech: words heard wrong, real voices": "94.0 % (89.0 to 99.4, n = 497)",
+        "speech: mel-cepstral distortion from the recording, dB": "3.644 (3.537 to 3.752, n = 80)",
+        "speech: seconds of computing for each of sound": "0.13",
+        "speech: seconds to the first sound": "0.297 (0.205 to 0.514, n = 120)",
+    },
     limits="Read sentences of American English, at most 12 s each.",
 )
 
