@@ -74,7 +74,8 @@ def test_pipelines_of_tokens_beside_generate(
             ours, theirs = own["bytes_per_token"].values()
             # A gated perceptron is rounded to a multiple of eight.
             assert ours == pytest.approx(theirs, rel=0.1)
-            assert own["times_transformers"]["repeats"] == 1 and own["share_of_limit"] > 0
+            # So little of a tiny network that it rounds to nothing, but measured.
+            assert own["times_transformers"]["repeats"] == 1 and 0 <= own["share_of_limit"] < 1
     with pytest.raises(SystemExit):
         module.main(["--tokens", "99"])
 

@@ -54,7 +54,7 @@ def test_records_as_a_table_and_as_a_page(command: Command) -> None:
 
 
 BAD = {
-    "name": (1, ["scene"], "No task 'scene'. Did you mean 'scenes'?"),
+    "name": (1, ["scene"], "No task 'scene'. Did you mean 'scenes'"),
     "speed": (1, ["speed", "images"], "No task 'images'"),
     "values": (1, ["scenes", "--pipeline", "image-to-text:scenes"], "scenes measures P(image |"),
     "trains": (1, ["posteriors", "--pipeline", SCENES], "trains its own model"),
