@@ -127,6 +127,8 @@ def _codec(x: str, size: str, names: Mapping[str, tuple[str, ...]], chosen: str 
     kind = modality(x)
     if "codec" not in kind.__all__:
         raise SpecError(f"{x} can be a condition, but no codec of mmgen generates it yet.")
+    if chosen is None and size != "debug":
+        chosen = getattr(kind, "LEARNT", None)
     if chosen is None:
         return kind.codec(size, names[x]) if x in names else kind.codec(size)
     own = codec_names(x)

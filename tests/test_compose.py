@@ -10,6 +10,7 @@ import torch
 
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError, UnknownNameError
+from mmgen.modalities.audio import GriffinLim
 from mmgen.pipeline import Pipeline
 
 LABELS = ["cat", "dog"]
@@ -145,6 +146,16 @@ def test_a_codec_comes_with_what_it_has_learnt(tmp_path: Path) -> None:
     pipe.codec.load_state_dict(shipped.state_dict())
     loaded = Pipeline.from_pretrained(pipe.save_pretrained(tmp_path / "p"))
     assert torch.equal(loaded.codec.mean, shipped.mean)
+
+
+def test_sounds_come_by_the_vocoder_that_is_shipped() -> None:
+    pipe = Pipeline.compose(x="audio", family="diffusion", size="small")
+    shipped = Pipeline.from_pretrained("text-to-audio:speech").codec
+    assert not pipe.codec.fitted and pipe.codec.spec == shipped.spec
+    for name, tensor in shipped.vocoder.state_dict().items():
+        assert torch.equal(pipe.codec.vocoder.state_dict()[name], tensor), name
+    plain = Pipeline.compose(x="audio", family="diffusion", size="small", codec="log_mel")
+    assert isinstance(plain.codec.vocoder, GriffinLim)
 
 
 def test_learnt_weights_are_kept() -> None:

@@ -5,7 +5,8 @@ A modality is a module of this package with
 - `Codec`s and `Encoder`s,
 - `codec(size)` and `encoder(size, labels)`, as far as it has them; where both need names, also
   `NAMES`, a word for what those are, and then `codec(size, labels)`,
-- `CODECS`, where values can be seen in several ways: functions codec(size) by name,
+- `CODECS`, where values can be seen in several ways: functions codec(size) by name, and `LEARNT`,
+  where only a codec that has learnt something is good: the shipped pipeline that has it,
 - `load(path)`: the value of a file,
 - `SUFFIXES`: the file endings it can write, and `PREVIEW_SUFFIX`, the one that people can look at
   or listen to,

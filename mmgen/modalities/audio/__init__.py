@@ -21,6 +21,7 @@ __all__ = [
     "CODECS",
     "COLUMNS",
     "IN_FILES",
+    "LEARNT",
     "PREVIEW_SUFFIX",
     "SUFFIXES",
     "Audio",
@@ -59,13 +60,12 @@ def _mu_law(size: str) -> MuLaw:
 
 
 CODECS = {"log_mel": _log_mel, "mu_law": _mu_law}
+# Its vocoder makes sounds of these very frames.
+LEARNT = "text-to-audio:speech"
 
 
 def codec(size: str) -> LogMel:
-    """The codec of this size: mel frames of 2 s at 8 kHz, or of 8 s at 16 kHz, and Griffin-Lim.
-
-    Train a `mmgen.nn.vocoder.Vocoder` for the same frames where sounds shall be good.
-    """
+    """The codec of this size: mel frames of 2 s at 8 kHz, or of 8 s at 16 kHz, and Griffin-Lim."""
     return _log_mel(size)
 
 
