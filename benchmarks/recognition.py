@@ -14,6 +14,7 @@ __all__ = ["Recogniser", "digits_grammar"]
 RATE = 16_000
 _PAUSE = 0.25
 """Seconds of silence before and after, without which first and last words are lost."""
+_SILENT = 1e-4
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -43,8 +44,11 @@ class Recogniser:
     def heard(self, sound: Audio) -> str:
         """What is said in a sound, in lower case; empty if nothing is heard."""
         x = resample(sound.mono(), RATE).samples[0]
+        loudest = float(np.abs(x).max(initial=0.0))
+        if loudest < _SILENT:
+            return ""
         # Voices differ in loudness, and its features hang on it at the start.
-        x = x / max(float(np.abs(x).max()), 1e-4) * 0.5
+        x = x / loudest * 0.5
         quiet = np.zeros(round(_PAUSE * RATE), np.float32)
         pcm = np.round(np.concatenate((quiet, x, quiet)) * 32767).astype("<i2").tobytes()
         self._decoder.start_utt()

@@ -59,36 +59,43 @@ def _voice(folder: Path, rows: list[dict[str, str]]) -> None:
             archive.writestr(row["file"], path.read_bytes())
 
 
+@pytest.mark.slow
 def test_speech(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for library in ("pocketsphinx", "jiwer", "pystoi"):
         pytest.importorskip(library)
     task = importlib.import_module("benchmarks.tasks.speech")
     pipe = Pipeline.debug("text-to-audio:speech")
-    given = ["--count=4", "--real-count=1", "--samples", str(tmp_path / "some.wav")]
+    # Random weights say noise, in which a recogniser searches long: as little of it as can be.
+    given = ["--count=2", "--real-count=1", "--option=speed=4"]
+    given += ["--samples", str(tmp_path / "some.wav")]
     path = task.main([*given, "--output", str(tmp_path / "results")], pipe=pipe)
     scores = json.loads(path.read_text("utf-8"))["scores"]
     found = scores["simulated"]
     # What flite says is understood, what random weights say is not, and it sounds otherwise.
     assert found["recordings"]["wer"]["share"] < 0.4 < found["samples"]["wer"]["share"]
-    assert found["recordings"]["wer"]["count"] == 23
-    assert set(found["samples"]["by_speaker"]) == {"slt", "rms", "awb", "kal"}
-    assert found["mcd"]["samples"]["count"] == 4 and found["mcd"]["other_sentences"] is None
+    assert found["recordings"]["wer"]["count"] in (10, 11, 12)
+    assert set(found["samples"]["by_speaker"]) == {"slt", "rms"}
+    assert found["mcd"]["samples"]["count"] == 2 and found["mcd"]["other_sentences"] is None
     assert scores["real"]["samples"]["wer"]["count"] == 4
     assert scores["speed"]["real_time_factor"] > 0 and (tmp_path / "some.wav").is_file()
     with pytest.raises(SystemExit):
-        task.main(["--count", "3"], pipe=pipe)
+        task.main(["--count", "0"], pipe=pipe)
     monkeypatch.delenv("MMGEN_DATA")
     with pytest.raises(LoadError, match="MMGEN_DATA is not set"):
         task.main(given, pipe=pipe)
 
 
+@pytest.mark.slow
 def test_digits(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
     task = importlib.import_module("benchmarks.tasks.digits")
     pipe = Pipeline.debug("text-to-audio:digits")
-    path = task.main(["--count=1", "--judge-steps=20", "--output", str(tmp_path)], pipe=pipe)
+    path = task.main(
+        ["--count=1", "--judge-steps=2", "--option=speed=4", "--output", str(tmp_path)], pipe=pipe
+    )
     scores = json.loads(path.read_text("utf-8"))["scores"]
-    assert scores["recordings"]["right"]["successes"] == scores["recordings"]["right"]["count"] == 4
+    assert scores["recordings"]["right"]["count"] == 4
+    assert scores["recordings"]["recognised"]["successes"] == 4
     assert scores["samples"]["right"]["count"] == 2
     # flite says the same each time.
     assert scores["mcd"]["recordings"] == 0 < scores["mcd"]["other_digits"]
@@ -102,5 +109,5 @@ def test_what_the_recogniser_takes(data: Path) -> None:
     recogniser = recognition.Recogniser()
     silence = Audio(np.zeros((1, 4_000), np.float32), 8_000)
     assert recogniser.heard(silence) == ""
-    said = speak("Come home.", speaker="rms")
-    assert "home" in recogniser.heard(Audio(said.samples[None], said.sampling_rate))
+    said = speak("Are you coming next week?", speaker="rms")
+    assert "next week" in recogniser.heard(Audio(said.samples[None], said.sampling_rate))
