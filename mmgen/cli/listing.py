@@ -199,7 +199,7 @@ def _card_lines(card: dict[str, Any]) -> dict[str, Any]:
     lines["parameters"] = _millions(card["parameters"])
     named = ("summary", "data", "licence", "trained", "limits")
     lines |= {key: card.get(key) for key in named}
-    return lines | {f"score {k}": v for k, v in card.get("scores", {}).items()}
+    return lines | {"scores": "\n".join(f"{k}: {v}" for k, v in card.get("scores", {}).items())}
 
 
 def _grid() -> Table:
