@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,14 @@ SETTINGS = {
     "checkpoint_every": 100,
     "progress": False,
 }
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """As in a terminal: a shell lets what it starts in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class _Colours(Pairs):
