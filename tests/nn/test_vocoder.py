@@ -42,7 +42,8 @@ def test_every_length_is_decoded_to_its_hops(vocoder: Vocoder, length: int) -> N
     x = vocoder.decode(frames)
     assert x.shape == (2, length * 128) and x.isfinite().all()
     for one, alone in zip(x, frames, strict=True):
-        assert (vocoder.decode(alone[None])[0] - one).abs().max() < 1e-5
+        # Of noise as frames, sounds reach far beyond 1.
+        assert (vocoder.decode(alone[None])[0] - one).abs().max() < 1e-6 * one.abs().max() + 1e-5
     # No weight knows of a length.
     assert not any(length in p.shape for p in vocoder.parameters() if length == 50)
 
