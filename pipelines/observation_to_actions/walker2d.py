@@ -5,26 +5,12 @@ Data: the set `actions` below the folder that MMGEN_DATA names, with mujoco_Walk
 
 from __future__ import annotations
 
-import torch
-
 from mmgen.core.card import Card
-from mmgen.modalities.actions import Windows, read_rollouts
 from mmgen.pipeline import Pipeline
-from mmgen.policies import diffusion_policy
-from mmgen.training.data import data_file
-from mmgen.training.pairs import IndexedPairs, Pairs
+from mmgen.training.imitation import SETTINGS, Imitation
+from mmgen.training.pairs import Pairs
 
-__all__ = [
-    "CARD",
-    "DEBUG",
-    "EXPERT",
-    "PREVIEW",
-    "ROLLOUT",
-    "TRAINING",
-    "build",
-    "debug",
-    "pairs",
-]
+__all__ = ["CARD", "DEBUG", "EXPERT", "PREVIEW", "ROLLOUT", "TRAINING", "build", "debug", "pairs"]
 
 CARD = Card(
     x="actions",
@@ -55,52 +41,27 @@ CARD = Card(
 ROLLOUT = {"environment": "Walker2d-v4", "num_action_steps": 1}
 EXPERT = "actions/mujoco_Walker2d-v4_expert.npz"
 
-TRAINING = {
-    "steps": 1350,
-    "batch_size": 64,
-    "optimizer": "muon",
-    "learning_rate": 2e-3,
-    "warmup": 100,
-    "sample_every": 0,
-    "precision": "no",
-}
-
+TRAINING = SETTINGS | {"steps": 1350}
 DEBUG = {"dim": 32, "depth": 1}
 
-_HISTORY, _HORIZON = 1, 4
-_NUM_STATES, _NUM_ACTIONS, _BOUNDS = 17, 6, (-1.0, 1.0)
+_IMITATION = Imitation(expert=EXPERT, num_states=17, num_actions=6, history=1, horizon=4)
 
 # About how the robot stands at the start.
-PREVIEW = [{"observation.state": [[1.25] + [0.0] * 16] * _HISTORY}]
+PREVIEW = _IMITATION.standing(1.25)
 
 
 def pairs(split: str = "train") -> Pairs:
     """Pairs (the last observation, the next actions), one for each step of the expert's."""
-    low, high = _BOUNDS
-    episodes = read_rollouts(data_file(EXPERT), low=low, high=high)
-    return IndexedPairs(Windows(episodes, history=_HISTORY, horizon=_HORIZON, complete=True))
+    return _IMITATION.pairs()
 
 
 def build(*, dim: int = 96, depth: int = 3) -> Pipeline:
     """The pipeline with fresh weights."""
-    return diffusion_policy(
-        {"observation.state": (_HISTORY, _NUM_STATES)},
-        horizon=_HORIZON,
-        num_actions=_NUM_ACTIONS,
-        bounds=_BOUNDS,
-        normalisation="mean-std",
-        dim=dim,
-        depth=depth,
-        num_inference_steps=4,
+    return _IMITATION.diffusion(
+        normalisation="mean-std", dim=dim, depth=depth, num_inference_steps=4
     )
 
 
 def debug() -> Pipeline:
     """A tiny one with random weights."""
-    pipe = build(**DEBUG)
-    draw = torch.Generator().manual_seed(0)
-    states = torch.randn(8, _HISTORY, _NUM_STATES, generator=draw)
-    actions = torch.rand(8, _HORIZON, _NUM_ACTIONS, generator=draw) * 2 - 1
-    seen = [{"observation.state": state} for state in states]
-    pipe.fit_statistics(list(zip(seen, actions, strict=True)))
-    return pipe
+    return _IMITATION.fitted(build(**DEBUG))
