@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmgen.backends.foreign import Place
 from mmgen.backends.peft_files import CONFIGURATION, is_peft, peft_factors
 from mmgen.backends.peft_files import WEIGHTS as PEFT_WEIGHTS
+from mmgen.backends.recognition.repository import download_error
 from mmgen.core.card import Card
 from mmgen.core.errors import LoadError
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
@@ -184,13 +185,15 @@ def find_adapter(source: str | os.PathLike[str], **where: Any) -> Path:
 
 def _downloaded(repository: str, place: Place) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     wanted = [_MANIFEST, _WEIGHTS, "encoder.*", CONFIGURATION, PEFT_WEIGHTS]
     try:
         folder = Path(snapshot_download(repository, allow_patterns=wanted, **place.as_dict()))
-    except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise LoadError(
+    except Exception as error:
+        broken = download_error(error, repository, place.revision)
+        if broken is None and not isinstance(error, OSError):
+            raise
+        raise broken or LoadError(
             f"{repository!r} is no folder, and no adapter could be had from a repository of that "
             f"name: {str(error).strip().splitlines()[0]}"
         ) from None

@@ -83,7 +83,7 @@ def how_to_complete(found: Recognised, place: Place) -> str | None:
     snapshot = kept_files(found, place)
     if snapshot is None:
         return None
-    names = sorted(_missing(snapshot))
+    names = sorted(_missing(snapshot)) + [p for p in found.parts if not (snapshot / p).is_dir()]
     begun = [
         blob for blob in (snapshot.parents[1] / "blobs").glob("*.incomplete") if blob.is_file()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from mmgen.backends.from_transformers.tokenized_molecules import TokenizedMolecu
 from mmgen.backends.placement import settle, spread_of
 from mmgen.backends.recognition import Recognised, recognise
 from mmgen.backends.recognition.reach import out_of_reach
+from mmgen.backends.recognition.repository import download_error
 from mmgen.backends.recognition.verbs import ARCHITECTURES, LOADED, verbs_of
 from mmgen.backends.written import notation_of
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
@@ -28,6 +30,8 @@ from mmgen.core.options import Option
 
 __all__ = ["load", "options_of"]
 
+# What both libraries say of a repository that has no weights in safetensors.
+_LACKING = re.compile(r"(necessary|file named).*safetensors")
 _LOADERS = {"transformers": from_transformers, "diffusers": from_diffusers}
 
 
@@ -62,8 +66,7 @@ def load(
     if found.weights == "pickle only":
         raise LoadError(
             f"{found.source} has weights in pickles alone, which can run code when they are "
-            "opened. Ask whoever made it for safetensors, or convert it where you trust it: "
-            f"{found.library} loads it and save_pretrained writes safetensors."
+            f"opened. {_way_round(found)}"
         )
     place, writes = _within_reach(place, found), notation_of(found, place.writes)
     if writes is None:
@@ -91,7 +94,10 @@ def options_of(found: Recognised, place: Place) -> tuple[Option, ...]:
     if found.library == "diffusers":
         return of_diffusers(found)
     place = replace(_within_reach(place, found), weights=False)
-    loaded = _LOADERS[found.library](_in_cache(found, place), place, torch.float32)
+    try:
+        loaded = _LOADERS[found.library](_in_cache(found, place), place, torch.float32)
+    except Exception as error:
+        raise _broken(error, found) or error from None
     return (*loaded.encoder.options(), *loaded.model.options(), *loaded.codec.options())
 
 
@@ -125,17 +131,37 @@ def _refusal(found: Recognised) -> str:
     )
 
 
+def _way_round(found: Recognised) -> str:
+    """What to do where there are no weights but in pickles."""
+    return (
+        "Ask whoever made it for safetensors, or convert it where you trust it: "
+        f"{found.library} loads it and save_pretrained writes safetensors."
+    )
+
+
 def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """The parts by the library's loader, which does not say that a download was interrupted."""
     check_indices(found, place)
     try:
         loaded = _LOADERS[found.library](_in_cache(found, place), place, dtype)
         return replace(loaded, found=found)
-    except LoadError as error:
+    except Exception as error:
+        broken = _broken(error, found)
+        if broken is not None:
+            raise broken from None
+        if not isinstance(error, LoadError):
+            raise
         advice = how_to_complete(found, place)
+        if _asks(found, place) and _LACKING.search(str(error)):
+            advice = f"If it has weights in pickles, these are not read. {_way_round(found)}"
         if advice is None:
             raise
         raise LoadError(f"{error} {advice}") from None
+
+
+def _broken(error: Exception, found: Recognised) -> Exception | None:
+    """The same error, if it is one of a download."""
+    return None if found.revision is None else download_error(error, found.source, found.revision)
 
 
 def _in_cache(found: Recognised, place: Place) -> Recognised:
@@ -149,12 +175,16 @@ def _in_cache(found: Recognised, place: Place) -> Recognised:
 
 def _within_reach(place: Place, found: Recognised) -> Place:
     """The same, or the cache alone where the Hub is not to be had, which is asked file by file."""
-    from huggingface_hub import constants
-
-    cached_only = place.local_files_only or constants.HF_HUB_OFFLINE
-    if found.revision is None or cached_only or not out_of_reach():
+    if not _asks(found, place) or not out_of_reach():
         return place
     return replace(place, local_files_only=True)
+
+
+def _asks(found: Recognised, place: Place) -> bool:
+    """Whether the Hub is asked for what is not in the cache."""
+    from huggingface_hub import constants
+
+    return bool(found.revision) and not (place.local_files_only or constants.HF_HUB_OFFLINE)
 
 
 def _placed(loaded: Foreign, dtype: torch.dtype) -> Foreign:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.foreign import Place
+from mmgen.backends.recognition.repository import download_error
 from mmgen.core.adapters import Adapters
 from mmgen.core.errors import LoadError, MissingDependency, SpecError
 
@@ -268,12 +269,14 @@ def _found(source: str | os.PathLike[str], file: str, place: Place) -> Path:
 
 def _downloaded(repository: str, file: str, place: Place) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         return Path(hf_hub_download(repository, file, **place.as_dict()))
-    except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise LoadError(
+    except Exception as error:
+        broken = download_error(error, repository, place.revision)
+        if broken is None and not isinstance(error, OSError):
+            raise
+        raise broken or LoadError(
             f"{repository!r} is no file and no folder, and {file} could not be had from a "
             f"repository of that name: {str(error).strip().splitlines()[0]}"
         ) from None

@@ -11,7 +11,10 @@ from typing import Any
 from mmgen.backends.recognition.reach import out_of_reach
 from mmgen.core.errors import LoadError, UnknownNameError
 
-__all__ = ["Answer", "first_file", "is_hub_id"]
+__all__ = ["Answer", "download_error", "first_file", "is_hub_id"]
+
+# What an HTTP client and the Hub's own library call a connection that broke, in their classes.
+_BROKEN = {"TransportError", "HfHubHTTPError", "XetDownloadError", "FileMetadataError"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def first_file(
         except EntryNotFoundError:
             pass
         except Exception as error:
-            raise _hub_error(error, name, revision) from None
+            raise download_error(error, name, revision) or _not_kept(error, name) from None
         else:
             return Answer(Path(found))
     if not unreachable:
@@ -92,6 +95,13 @@ def first_file(
         else "The Hub could not be reached: check the network"
     )
     return Answer(None, why)
+
+
+def _not_kept(error: Exception, name: str) -> Exception:
+    """The same of a file that could not be written in words that say so."""
+    if not isinstance(error, OSError):
+        return error
+    return LoadError(f"{name} could not be put into the cache of the Hub: {error}.")
 
 
 def _kept(
@@ -109,7 +119,32 @@ def _kept(
     return isinstance(found, str)
 
 
-def _hub_error(error: Exception, name: str, revision: str | None) -> Exception:
+def download_error(
+    error: BaseException, name: str, revision: str | None = None
+) -> Exception | None:
+    """What the Hub refused, or that a connection to it broke, in words that say what to do.
+
+    Args:
+        error: What a library raised while it loaded something; its causes are looked at, too.
+        name: The id, org/name.
+        revision: What was asked for.
+
+    Returns:
+        An error to be raised; None if it was no such thing.
+    """
+    from huggingface_hub import errors
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if not isinstance(cause, errors.EntryNotFoundError):
+            said = _hub_error(cause, name, revision)
+            if said is not cause:
+                return said
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _hub_error(error: BaseException, name: str, revision: str | None) -> BaseException:
     """The same in words that say what to do; what is not the Hub's is left as it is."""
     from huggingface_hub import errors
 
@@ -134,9 +169,17 @@ def _hub_error(error: Exception, name: str, revision: str | None) -> Exception:
         return LoadError(
             f"{name} has no revision {revision!r}. Name one of its commits, tags or branches."
         )
-    if isinstance(error, (OSError, errors.RevisionResolutionError)):
+    if _broke(error) or isinstance(error, errors.RevisionResolutionError):
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        why = type(error).__name__ if status is None else f"the Hub answered {status}"
         return LoadError(
-            f"The configuration of {name} could not be got from the Hub "
-            f"({type(error).__name__}). Try again, or name a folder that holds the checkpoint."
+            f"The download of {name} broke off ({why}). Load it again: what has come is kept, and "
+            "only the rest is asked for. Or name a folder that holds it."
         )
     return error
+
+
+def _broke(error: BaseException) -> bool:
+    """Whether a connection ended before all had come."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(_BROKEN & kinds) or str(error).startswith("Consistency check failed")
