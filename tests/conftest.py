@@ -6,6 +6,9 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a core. A second thread of its own would wait for the other workers.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

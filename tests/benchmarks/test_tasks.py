@@ -149,6 +149,7 @@ def test_emoji(
     task: ModuleType, tmp_path: Path, emoji_data: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe = Pipeline.debug("text-to-image:emoji")
+    monkeypatch.setattr(task, "_BATCH", 8)
     output = tmp_path / "results"
     chosen = ["--quick", "--option", "num_inference_steps=2", "--output", str(output)]
     record = _record(task.main(chosen, pipe=pipe), output)
