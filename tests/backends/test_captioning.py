@@ -18,6 +18,7 @@ from transformers import (
     AutoTokenizer,
     BlipForConditionalGeneration,
     BlipProcessor,
+    GitForCausalLM,
     Pix2StructForConditionalGeneration,
     VisionEncoderDecoderModel,
 )
@@ -42,16 +43,19 @@ def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_readers.blip(tmp_path_factory.mktemp("blip"))
 
 
-@pytest.fixture(scope="module", params=["gpt2", "trocr", "mbart", "blip"])
+@pytest.fixture(scope="module", params=["gpt2", "trocr", "mbart", "blip", "git"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "blip":
         return request.getfixturevalue("blip")
     folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "git":
+        return tiny_readers.git(folder)
     return tiny_readers.vision_encoder_decoder(folder, request.param)
 
 
 def _original(folder: Path) -> tuple[Any, Any, Any]:
-    kind = BlipForConditionalGeneration if "blip" in str(folder) else VisionEncoderDecoderModel
+    named = {"blip": BlipForConditionalGeneration, "git": GitForCausalLM}
+    kind = named.get(folder.name.rstrip("0123456789"), VisionEncoderDecoderModel)
     model = kind.from_pretrained(folder).eval()
     processor = AutoImageProcessor.from_pretrained(folder)
     return model, processor, AutoTokenizer.from_pretrained(folder)
@@ -106,15 +110,18 @@ def test_log_prob_is_the_sum_by_hand(folder: Path) -> None:
     assert found.kind == "exact"
     target = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
     blip = isinstance(model, BlipForConditionalGeneration)
-    begin = model.config.text_config.bos_token_id if blip else model.config.decoder_start_token_id
-    end = model.config.text_config.sep_token_id if blip else model.generation_config.eos_token_id
-    name = "input_ids" if blip else "decoder_input_ids"
+    alone = blip or isinstance(model, GitForCausalLM)
+    own = model.config.get_text_config()
+    begin = own.bos_token_id if alone else model.config.decoder_start_token_id
+    end = own.sep_token_id if blip else model.generation_config.eos_token_id
+    name = "input_ids" if alone else "decoder_input_ids"
     for image, nats in zip(IMAGES, found.nats, strict=True):
         with torch.no_grad():
             logits = model(
                 pixel_values=_pixels(processor, image), **{name: torch.tensor([[begin, *target]])}
             ).logits
-        log_p = logits[0].log_softmax(-1)
+        # Those of GIT begin with what it says of the picture.
+        log_p = logits[0, -len(target) - 1 :].log_softmax(-1)
         by_hand = sum(float(row[i]) for row, i in zip(log_p, [*target, end], strict=True))
         assert math.isclose(float(nats), by_hand, abs_tol=1e-3)
 
@@ -221,4 +228,24 @@ def test_patches_with_a_question_above_are_refused(pix2struct: Path, tmp_path: P
     file = next(f for f in folder.glob("*processor_config.json") if "is_vqa" in f.read_text())
     file.write_text(file.read_text().replace('"is_vqa": false', '"is_vqa": true'))
     with pytest.raises(LoadError, match="drawn above the picture"):
+        Pipeline.from_pretrained(folder)
+
+
+def test_what_git_begins_with_and_of_how_many_pictures(tmp_path: Path) -> None:
+    folder = tiny_readers.git(tmp_path / "git")
+    model, processor, tokenizer = _original(folder)
+    pipe, text = Pipeline.from_pretrained(folder), "the cat sat"
+    given = pipe.given(IMAGES[1], known=text, mask=f"0:{len(text)}", temperature=0.0)
+    own = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    ids = model.generate(
+        pixel_values=_pixels(processor, IMAGES[1]),
+        input_ids=torch.cat((torch.tensor([[2]]), own), dim=1),
+        do_sample=False,
+        max_length=24,
+    )
+    found = given.sample(1)[0]
+    assert found == tokenizer.decode(ids[0], skip_special_tokens=True) != text
+    model.config.num_image_with_embedding = 2
+    GitForCausalLM(model.config).save_pretrained(folder)
+    with pytest.raises(LoadError, match="writes of films, 2 pictures at once"):
         Pipeline.from_pretrained(folder)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from backends import tiny_seers
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from mmgen import Pipeline
 from mmgen.core.errors import LoadError
@@ -37,27 +37,23 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_seers.llava(tmp_path_factory.mktemp("llava"))
 
 
-@pytest.fixture(scope="module")
-def idefics3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_seers.idefics3(tmp_path_factory.mktemp("idefics3"))
+@pytest.fixture(scope="module", params=sorted(tiny_seers.SEERS))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "llava":
+        return request.getfixturevalue("llava")
+    return tiny_seers.SEERS[request.param](tmp_path_factory.mktemp(request.param))
 
 
-@pytest.fixture(params=["llava", "idefics3"])
-def folder(request: pytest.FixtureRequest) -> Path:
-    return request.getfixturevalue(request.param)
-
-
-def _inputs(processor: Any, value: dict[str, Any]) -> dict[str, torch.Tensor]:
+def _inputs(processor: tiny_seers.Reader, value: dict[str, Any]) -> dict[str, torch.Tensor]:
     """What the library reads, by the template as it is written."""
-    marks = "<image>" * ("image" in value)
+    marks = processor.mark * ("image" in value)
     text = f"<|user|>{marks}{value.get('text', '')}<|assistant|>"
-    pictures = {"images": [value["image"]]} if "image" in value else {}
-    return processor(text=[text], **pictures, return_tensors="pt")
+    return processor(text, [value["image"]] if "image" in value else [])
 
 
-def _original(folder: Path) -> tuple[Any, Any]:
+def _original(folder: Path) -> tuple[Any, tiny_seers.Reader]:
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
-    return model, AutoProcessor.from_pretrained(folder)
+    return model, tiny_seers.Reader(folder)
 
 
 def test_greedy_texts_are_those_of_generate(folder: Path) -> None:
@@ -94,8 +90,12 @@ def test_log_prob_is_the_sum_by_hand(folder: Path) -> None:
         prompt = inputs["input_ids"]
         inputs["input_ids"] = torch.cat((prompt, torch.tensor([own])), dim=1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        kinds = inputs.pop("mm_token_type_ids", None)
+        inputs.pop("token_type_ids", None)
+        if "image_grid_thw" in inputs:
+            inputs["mm_token_type_ids"] = torch.nn.functional.pad(kinds, (0, len(own)))
         with torch.no_grad():
-            logits = model(**{k: v for k, v in inputs.items() if "type_ids" not in k}).logits
+            logits = model(**inputs).logits
         steps = logits[0, prompt.shape[1] - 1 : -1].log_softmax(-1)
         expected = steps[range(len(own)), own].sum()
         found = pipe.given(value).log_prob(text)
@@ -114,8 +114,9 @@ def test_messages_with_pictures(folder: Path) -> None:
     found = Pipeline.from_pretrained(folder)(
         {"messages": messages}, temperature=0.0, max_new_tokens=8
     )
-    text = "<|user|><image>A<|assistant|>cat<|user|>blue<image><|assistant|>"
-    inputs = processor(text=[text], images=[first, second], return_tensors="pt")
+    mark = processor.mark
+    text = f"<|user|>{mark}A<|assistant|>cat<|user|>blue{mark}<|assistant|>"
+    inputs = processor(text, [first, second])
     ids = model.generate(**inputs, do_sample=False, max_new_tokens=8)
     own = ids[0, inputs["input_ids"].shape[1] :]
     assert found == processor.tokenizer.decode(own, skip_special_tokens=True)
@@ -170,6 +171,11 @@ def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None
     pipe = Pipeline.from_pretrained(folder)
     pipe.save_pretrained(tmp_path / "saved")
     _original(tmp_path / "saved")
+    # What reads films is none of ours, and the library's own.
+    films = "video_preprocessor_config.json"
+    if (folder / films).exists():
+        for name in (films, "processor_config.json", "preprocessor_config.json"):
+            assert (tmp_path / "saved" / name).read_bytes() == (folder / name).read_bytes()
     again = Pipeline.from_pretrained(tmp_path / "saved")
     options = {"seed": 2, "max_new_tokens": 6}
     assert again(VALUES[0], **options) == pipe(VALUES[0], **options)
@@ -206,7 +212,7 @@ def test_bad_conditions(llava: Path, value: Any, error: type[Exception], message
 
 
 def test_classes_of_the_task_that_are_not_loaded_are_told(tmp_path: Path) -> None:
-    content = '{"architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl"}'
+    content = '{"architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl"}'
     (tmp_path / "config.json").write_text(content, "utf-8")
-    with pytest.raises(LoadError, match=r"Qwen2VL.*not loaded yet.*LlavaForConditional"):
+    with pytest.raises(LoadError, match=r"Qwen3VL.*not loaded yet.*LlavaForConditional"):
         Pipeline.from_pretrained(tmp_path)

@@ -17,8 +17,12 @@ from transformers import (
     BlipForConditionalGeneration,
     BlipImageProcessor,
     BlipProcessor,
+    CLIPImageProcessor,
     DonutSwinConfig,
     GenerationConfig,
+    GitConfig,
+    GitForCausalLM,
+    GitProcessor,
     GPT2Config,
     MBartConfig,
     MoonshineConfig,
@@ -51,6 +55,7 @@ from transformers import (
 __all__ = [
     "blip",
     "ctc",
+    "git",
     "moonshine",
     "pix2struct",
     "speech2text",
@@ -231,6 +236,34 @@ def blip(folder: Path) -> Path:
     sharpened(BlipForConditionalGeneration(config)).save_pretrained(folder)
     processor = BlipImageProcessor(size={"height": 16, "width": 16})
     BlipProcessor(processor, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def git(folder: Path) -> Path:
+    """GIT, that reads five states of a picture before its words."""
+    folder.mkdir(exist_ok=True)
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] a red blue cat sat on the left ##s right".split()
+    words += list("bcdefghijklmnopqrstuvwxyz,.")
+    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    seeing = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2}
+    config = GitConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=24,
+        bos_token_id=2,
+        eos_token_id=3,
+        vision_config=seeing | {"num_hidden_layers": 1, "image_size": 16, "patch_size": 8},
+    )
+    torch.manual_seed(0)
+    sharpened(GitForCausalLM(config)).save_pretrained(folder)
+    processor = CLIPImageProcessor(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
+    )
+    GitProcessor(processor, tokenizer).save_pretrained(folder)
     return folder
 
 

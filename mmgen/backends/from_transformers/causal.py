@@ -16,7 +16,7 @@ from mmgen.backends.from_transformers.targets import ReadCache, Targets
 from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
 
-__all__ = ["CausalLanguageModel", "ReadingOn"]
+__all__ = ["CausalLanguageModel", "ReadingOn", "padded_left"]
 
 
 class ReadingOn(nn.Module, ABC):
@@ -60,7 +60,7 @@ class ReadingOn(nn.Module, ABC):
         read = self._embedded(own_BL)
         there_BL = torch.ones_like(own_BL, dtype=torch.bool)
         if not seen:
-            prompt, mask_BM = _padded_left(self._prompt(c), c.mask)
+            prompt, mask_BM = padded_left(self._prompt(c), c.mask)
             read = torch.cat((prompt.to(read), read), dim=1)
             there_BL = torch.cat((mask_BM, there_BL), dim=1)
         mask_BL = cache.append(there_BL)
@@ -69,7 +69,7 @@ class ReadingOn(nn.Module, ABC):
             length,
             cache.inner,
             attention_mask=mask_BL.long(),
-            position_ids=(mask_BL.cumsum(1) - 1).clamp(min=0)[:, seen:],
+            position_ids=self._positions(c, mask_BL)[..., seen:],
         )
         cache.length += length
         return self.targets.log_probs(logits_BLV)
@@ -77,6 +77,10 @@ class ReadingOn(nn.Module, ABC):
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the context each prompt leaves (B,)."""
         return _room_after(c, self.context)
+
+    def _positions(self, c: Condition, mask_BL: Tensor) -> Tensor:
+        """Where each of what has been read stands (B, L), or on each of several axes (A, B, L)."""
+        return (mask_BL.cumsum(1) - 1).clamp(min=0)
 
     @abstractmethod
     def _prompt(self, c: Condition) -> Tensor:
@@ -126,7 +130,7 @@ def _room_after(c: Condition, context: int | None) -> Tensor | None:
     return None if context is None else context - c.mask.sum(1)
 
 
-def _padded_left(prompt_BM: Tensor, mask_BM: Tensor) -> tuple[Tensor, Tensor]:
+def padded_left(prompt_BM: Tensor, mask_BM: Tensor) -> tuple[Tensor, Tensor]:
     """A prompt (B, M) or (B, M, D) and its mask with the padding moved from right to left."""
     length = mask_BM.shape[1]
     shift_B1 = length - mask_BM.sum(1, keepdim=True)

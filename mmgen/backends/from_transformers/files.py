@@ -88,17 +88,17 @@ def _where(found: Recognised, place: Place) -> dict[str, Any]:
     return {**place.as_dict(), "revision": found.revision or place.revision}
 
 
-def load_reader(found: Recognised, place: Place, kind: str = "AutoProcessor") -> Any:
+def load_reader(found: Recognised, place: Place, kind: str | type = "AutoProcessor") -> Any:
     """What reads texts, sounds or images for a checkpoint, by a class of transformers."""
     import transformers
 
+    kind = kind if isinstance(kind, type) else getattr(transformers, kind)
     try:
-        return getattr(transformers, kind).from_pretrained(
-            found.source, **_where(found, place), trust_remote_code=False
-        )
+        return kind.from_pretrained(found.source, **_where(found, place), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise LoadError(
-            f"Could not load what reads {' and '.join(found.y)} for {found.source} ({kind}): "
+            f"Could not load what reads {' and '.join(found.y)} for {found.source} "
+            f"({kind.__name__}): "
             f"{first_line(error)} Get its processor or tokenizer files, too."
         ) from None
 

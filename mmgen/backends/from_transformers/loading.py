@@ -14,7 +14,7 @@ from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.beginnings import spoken_beginnings
 from mmgen.backends.from_transformers.causal import CausalLanguageModel
 from mmgen.backends.from_transformers.ctc import AlignedTokens
-from mmgen.backends.from_transformers.decoders import text_part
+from mmgen.backends.from_transformers.decoders import begins_as_text, seeing_part, text_part
 from mmgen.backends.from_transformers.files import (
     load_files,
     load_model,
@@ -23,6 +23,7 @@ from mmgen.backends.from_transformers.files import (
 )
 from mmgen.backends.from_transformers.languages import languages_of
 from mmgen.backends.from_transformers.phonemes import Phonemes
+from mmgen.backends.from_transformers.picture_processors import load_picture_processor
 from mmgen.backends.from_transformers.pictures import Pictures
 from mmgen.backends.from_transformers.prompts import Prompts
 from mmgen.backends.from_transformers.seeing import Conversations, SeeingLanguageModel
@@ -189,11 +190,14 @@ def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Forei
             f"{found.source} answers questions that are drawn above the picture, which is not "
             "loaded yet. Give a checkpoint that describes pictures."
         )
-    writes = text_part(model)
-    alone = writes is not model
-    begin = writes.config.bos_token_id if alone else _start(model, found)
-    seeing = model.vision_model if alone else model.get_encoder()
-    encoder = Pictures(seeing, processor, begin=(begin,))
+    if getattr(model.config, "num_image_with_embedding", None):
+        raise LoadError(
+            f"{found.source} writes of films, {model.config.num_image_with_embedding} pictures at "
+            "once, which is not loaded yet. Give a checkpoint that describes pictures."
+        )
+    of_text = begins_as_text(model)
+    begin = text_part(model).config.bos_token_id if of_text else _start(model, found)
+    encoder = Pictures(seeing_part(model), processor, begin=(begin,))
     network = SequenceToSequence(
         model, _targets(model, found), condition=encoder.spec, context=_context(model.config)
     )
@@ -203,12 +207,12 @@ def _image_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Forei
 def _image_text_to_text(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(text | pictures and a text) of a language model that sees."""
     model = load_model(found.architecture, found, place, dtype)
-    processor = load_reader(found, place)
+    processor, saved = load_picture_processor(found, place)
     tokenizer = _fitting(processor.tokenizer, model, found)
     context = _context(model.config)
     encoder = Conversations(model, processor, max_tokens=None if context is None else context - 1)
     network = SeeingLanguageModel(model, _targets(model, found), context=context)
-    return _foreign(found, encoder, network, tokenizer, as_target=False, others=(processor,))
+    return _foreign(found, encoder, network, tokenizer, as_target=False, others=(saved,))
 
 
 def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:

@@ -1,6 +1,6 @@
 """Pretrained language models that see: P(text | pictures and a text) by the autoregressive family.
 
-Shape letters: B batch, M prompt tokens, D width, L tokens, V targets.
+Shape letters: B batch, M prompt tokens, D width, L tokens, V targets, A axes of positions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mmgen.backends.from_transformers.asking import asked
-from mmgen.backends.from_transformers.causal import ReadingOn
+from mmgen.backends.from_transformers.axes import Placed
+from mmgen.backends.from_transformers.causal import ReadingOn, padded_left
 from mmgen.backends.from_transformers.targets import Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
@@ -47,6 +48,17 @@ class SeeingLanguageModel(ReadingOn):
 
     def _prompt(self, c: Condition) -> Tensor:
         return c.tokens
+
+    def _positions(self, c: Condition, mask_BL: Tensor) -> Tensor:
+        plain_BL = super()._positions(c, mask_BL)
+        if not isinstance(c, Placed):
+            return plain_BL
+        # A picture takes fewer positions than it has tokens.
+        plain_BL = plain_BL + (c.following - c.mask.sum(1))[:, None]
+        prompt_BMA, _ = padded_left(c.positions, c.mask)
+        placed_BLA = plain_BL[..., None].repeat(1, 1, prompt_BMA.shape[2])
+        placed_BLA[:, : prompt_BMA.shape[1]] = prompt_BMA
+        return placed_BLA.permute(2, 0, 1)
 
     def _embedded(self, ids_BL: Tensor) -> Tensor:
         return self.model.get_input_embeddings()(ids_BL)
@@ -103,7 +115,20 @@ class Conversations(Encoder):
         tokens = pad_sequence(rows, batch_first=True)
         counts = torch.tensor([len(row) for row in rows], device=tokens.device)
         mask = torch.arange(tokens.shape[1], device=tokens.device) < counts[:, None]
-        return Condition(len(rows), tokens, mask)
+        c = Condition(len(rows), tokens, mask)
+        if not hasattr(self._whole[0].base_model, "get_rope_index"):
+            return c
+        places = [self._places(row).to(tokens.device) for row in tensors["read"]]
+        following = torch.stack([place.max() + 1 for place in places])
+        return Placed.of(c, pad_sequence(places, batch_first=True), following)
+
+    def _places(self, row: Mapping[str, Tensor]) -> Tensor:
+        """Where each token of a prompt stands, on each axis (M, A)."""
+        ids = row["input_ids"]
+        own = {n: row[n] for n in ("mm_token_type_ids", "image_grid_thw") if n in row}
+        own.setdefault("mm_token_type_ids", torch.zeros_like(ids))
+        places_ABM, _ = self._whole[0].base_model.get_rope_index(ids, **own)
+        return places_ABM[:, 0].mT
 
     def _embedded(self, row: Mapping[str, Tensor]) -> Tensor:
         """What the language model reads of one prompt (M, D)."""

@@ -43,10 +43,14 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
         "VisionEncoderDecoderModel",
         "BlipForConditionalGeneration",
         "Pix2StructForConditionalGeneration",
+        "GitForCausalLM",
     ),
     ("transformers", "image-text-to-text"): (
         "LlavaForConditionalGeneration",
         "Idefics3ForConditionalGeneration",
+        "SmolVLMForConditionalGeneration",
+        "Qwen2VLForConditionalGeneration",
+        "Qwen2_5_VLForConditionalGeneration",
     ),
     ("transformers", "text-to-speech"): (
         "VitsModel",
