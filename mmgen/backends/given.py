@@ -51,6 +51,7 @@ class AsGiven(Encoder):
         readers: What reads parts that are no images, films or texts, by their names.
         splits: What answers a text in parts, given a value by its parts and whether a text fits.
         split_options: What it takes besides.
+        together: What refuses values whose parts do not go together.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class AsGiven(Encoder):
         readers: Mapping[str, Callable[[Any], Any]] | None = None,
         splits: Callable[..., Parted | None] | None = None,
         split_options: tuple[Option, ...] = (),
+        together: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         super().__init__()
+        self.together = together
         self.splits, self.split_options = splits, split_options
         self.readers = dict(readers or {})
         self.names, self.required = tuple(parts), tuple(required)
@@ -150,6 +153,8 @@ class AsGiven(Encoder):
                 f"A condition has the parts {', '.join(self.names)}; {wrong}. Give "
                 f"{{{', '.join(f'{n!r}: ...' for n in self.names)}}}."
             )
+        if self.together is not None:
+            self.together(parts)
         return parts
 
     def _read(self, name: str, value: Any) -> Any:

@@ -431,5 +431,5 @@ def test_the_readme_shows_what_is_loaded() -> None:
         groups = [g for g in table().groups if (g.library, g.task) == (library, task)]
         names = [name for group in groups for name in group.architectures]
         assert any(verbs_of(library, task, name)[: len(verbs)] == verbs for name in names)
-    assert verbs_of("transformers", "text-to-speech", "CsmForConditionalGeneration") == ()
+    assert verbs_of("transformers", "text-to-speech", "VibeVoiceForConditionalGeneration") == ()
     assert "log_prob" in verbs_of("diffusers", "text-to-image", "StableDiffusionPipeline")

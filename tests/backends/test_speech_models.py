@@ -167,7 +167,7 @@ def test_bad_texts(vits: Path, value: object, error: type[Exception], message: s
 
 
 def test_a_class_that_is_not_loaded_is_named(tmp_path: Path) -> None:
-    content = {"architectures": ["CsmForConditionalGeneration"], "model_type": "csm"}
+    content = {"architectures": ["VibeVoiceForConditionalGeneration"], "model_type": "vibevoice"}
     (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
-    with pytest.raises(LoadError, match=r"Csm.*not loaded yet.*VitsModel"):
+    with pytest.raises(LoadError, match=r"VibeVoice.*not loaded yet.*VitsModel"):
         Pipeline.from_pretrained(tmp_path)

@@ -219,18 +219,19 @@ def _speech(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(sound | text) of a speech or music model."""
     voice = VOICES[found.architecture]
     model = load_model(found.architecture, found, place, dtype)
-    reader = (
-        Phonemes(load_files(found, place, voice.files))
-        if voice.files
-        else load_reader(found, place)
-    )
     vocoder = None if voice.vocoder is None else _vocoder(*voice.vocoder, found, place, dtype)
+    if voice.files:
+        reader = Phonemes(load_files(found, place, voice.files))
+    else:
+        made = voice.reader
+        reader = load_reader(found, place) if made is None else made(found, place, vocoder)
     codec = AnySound(voice.rate(model, vocoder), mono=voice.learning is not None)
     # Of music a text says what it is like; nobody speaks it.
     spoken = found.task == "text-to-speech" and "text" in voice.parts
     encoder = AsGiven(
-        voice.parts,
+        (*voice.parts, *voice.optional),
         required=voice.parts,
+        together=voice.together,
         tokenizers=() if voice.counts is None else (voice.counts(model, reader),),
         readers=voice.reads(model, reader),
         **({"splits": sentence_by_sentence, "split_options": OPTIONS} if spoken else {}),
@@ -253,14 +254,17 @@ def _vocoder(
 ) -> nn.Module:
     """What lies in a folder of its own beside the weights; else what the library itself takes."""
     if (Path(found.source) / _VOCODER).is_dir():
-        return load_model(kind, found, place, dtype, subfolder=_VOCODER)
+        made = load_model(kind, found, place, dtype, subfolder=_VOCODER)
+        # Processors that hold it name it by this.
+        made.name_or_path = str(Path(found.source) / _VOCODER)
+        return made
     try:
         there = replace(found, source=usual, revision=None)
         return load_model(kind, there, replace(place, revision=None), dtype)
     except LoadError as error:
         raise LoadError(
-            f"{error} {found.source} makes spectrograms, of which a vocoder makes sounds. Save a "
-            f"{kind} into its folder {_VOCODER!r}."
+            f"{error} {found.source} makes spectrograms or codes, of which a vocoder makes sounds. "
+            f"Save a {kind} into its folder {_VOCODER!r}."
         ) from None
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mmgen.backends.called import CalledConditional
 from mmgen.backends.from_transformers.vits import VitsLearning
-from mmgen.backends.from_transformers.voices import VOICES, Parts
+from mmgen.backends.from_transformers.voice import Parts
+from mmgen.backends.from_transformers.voices import VOICES
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Streaming

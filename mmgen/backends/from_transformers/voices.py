@@ -2,120 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmgen.backends.from_transformers.vits import VitsLearning
-from mmgen.core.npy import load_array
+from mmgen.backends.from_transformers.voice import Counted, Parts, Voice, given, speaker
+from mmgen.backends.from_transformers.voices_of_codes import OF_CODES
 from mmgen.core.options import Option
 
-__all__ = ["VOICES", "Parts", "Voice", "speaker"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What makes a sound.
-
-    Args:
-        model: A model of one of the classes of `VOICES`.
-        reader: Its tokenizer or processor.
-        vocoder: What makes a sound of its spectrogram, if it does not do so itself.
-        device: Where it computes.
-    """
-
-    model: nn.Module
-    reader: Any
-    vocoder: nn.Module | None
-    device: torch.device
-
-    def read(self, text: str, **how: Any) -> dict[str, Any]:
-        """What the model takes for a text."""
-        found = self.reader(text=text, return_tensors="pt", **how)
-        return {name: value.to(self.device) for name, value in found.items()}
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A tokenizer as `AsGiven` takes one, that is to refuse what its model would cut.
-
-    Args:
-        tokenizer: The tokenizer.
-        model_max_length: Most tokens that the model reads.
-        add_special_tokens: Whether those that the tokenizer puts around a text are among them.
-    """
-
-    tokenizer: Any
-    model_max_length: int
-    add_special_tokens: bool = True
-
-    def __call__(self, text: str, **how: Any) -> Any:
-        return self.tokenizer(text, add_special_tokens=self.add_special_tokens, **how)
-
-
-@dataclass(frozen=True)
-class Voice:
-    """How one class is asked.
-
-    Args:
-        speak: (parts, values of the condition, options) to a sound (N, channels).
-        options: (model, reader) to what a call takes.
-        rate: (model, vocoder) to samples per second, in Hz.
-        counts: (model, reader) to what tells the length of a text, where there is a longest one.
-        parts: Those of a condition, none of which it may lack.
-        reads: (model, reader) to what reads the parts that are no text.
-        files: Names of the files that phonemes are read by, where no class of transformers does.
-        vocoder: Name of the class that makes a sound of its spectrogram, and the checkpoint of it
-            that is taken if there is none beside the weights.
-        learning: (model, reader) to what it learns by, if it can be trained.
-    """
-
-    speak: Callable[[Parts, Mapping[str, Any], Mapping[str, Any]], Tensor]
-    options: Callable[[nn.Module, Any], tuple[Option, ...]]
-    rate: Callable[[nn.Module, nn.Module | None], int] = lambda model, _: model.config.sampling_rate
-    counts: Callable[[nn.Module, Any], Counted] | None = None
-    parts: tuple[str, ...] = ("text",)
-    reads: Callable[[nn.Module, Any], Mapping[str, Callable[[Any], Any]]] = lambda *_: {}
-    files: tuple[str, ...] = ()
-    vocoder: tuple[str, str] | None = None
-    learning: Callable[[nn.Module, Any], VitsLearning] | None = None
-
-
-def speaker(value: Any, *, size: int) -> Tensor:
-    """An embedding of a speaker (size,).
-
-    Args:
-        value: Array, tensor or list of numbers (size,) or (1, size), or the path of a .npy file.
-        size: What the model takes.
-
-    Raises:
-        TypeError: If it is no array of numbers.
-        ValueError: If it has another shape, is not finite, or is zero.
-    """
-    if isinstance(value, (str, os.PathLike)):
-        value = load_array(value, what="a speaker embedding")
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(
-            f"A speaker embedding is an array of {size} numbers, or the path of a .npy file; got "
-            f"{value!r:.60}."
-        )
-    if array.shape not in ((size,), (1, size)):
-        raise ValueError(
-            f"Expected a speaker embedding of shape ({size},), got {array.shape}. Take it from the "
-            "encoder of speakers that the model was trained with."
-        )
-    found = torch.from_numpy(array.astype(np.float32).reshape(size))
-    if not found.isfinite().all() or not found.any():
-        raise ValueError("A speaker embedding is made of finite numbers that are not all zero.")
-    return found
+__all__ = ["VOICES"]
 
 
 # VITS, MMS ----------------------------------------------------------------------------------------
@@ -134,11 +36,30 @@ def _vits_options(model: nn.Module, reader: Any) -> tuple[Option, ...]:
 
 
 def _vits(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
-    inputs = parts.read(values["text"])
+    # The tokenizer makes one word of two that a line break parts.
+    text = " ".join(values["text"].split())
+    _warn_of_unsaid(parts.reader, text)
+    inputs = parts.read(text)
     own = {name: value for name, value in options.items() if name != "speaker"}
     with _set(parts.model, own):
         found = parts.model(**inputs, speaker_id=options["speaker"])
     return found.waveform[0, : int(found.sequence_lengths[0]), None]
+
+
+def _warn_of_unsaid(tokenizer: Any, text: str) -> None:
+    """The tokenizer passes over characters that it does not know, and says nothing of it."""
+    if tokenizer.phonemize or tokenizer.is_uroman:
+        # Another program says what is spoken.
+        return
+    said = set(tokenizer.get_vocab())
+    spelt = (c for c in text if c.isalnum())
+    unsaid = [c for c in dict.fromkeys(spelt) if not {c, c.lower()} & said]
+    if unsaid:
+        warnings.warn(
+            f"This voice has no sound for {', '.join(map(repr, unsaid[:5]))}, which it passes over "
+            f"in {text[:60]!r}. Spell out what it means.",
+            stacklevel=2,
+        )
 
 
 @contextmanager
@@ -165,7 +86,7 @@ _MUSICGEN = (
 
 
 def _musicgen(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
-    asked = {**parts.read(values["text"]), **_given(**options)}
+    asked = {**parts.read(values["text"]), **given(**options)}
     return parts.model.generate(**asked, do_sample=True)[0].mT
 
 
@@ -218,7 +139,7 @@ def _bark(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -
         "history_prompt": inputs.pop("history_prompt", None),
         "semantic_generation_config": meaning,
     }
-    warmth = _given(temperature=options["temperature"])
+    warmth = given(temperature=options["temperature"])
     meant = model.semantic.generate(
         **inputs,
         **shared,
@@ -226,7 +147,7 @@ def _bark(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -
         # None is told, too, as the whole call does.
         min_eos_p=options["min_eos_p"],
         **warmth,
-        **_given(max_new_tokens=options["max_new_tokens"]),
+        **given(max_new_tokens=options["max_new_tokens"]),
     )
     shared |= {"codebook_size": own.codebook_size, "coarse_generation_config": coarse}
     said = model.coarse_acoustics.generate(meant, **shared, do_sample=True, **warmth)
@@ -237,14 +158,9 @@ def _bark(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -
         **shared,
         fine_generation_config=fine,
         do_sample=True,
-        **_given(temperature=options["fine_temperature"]),
+        **given(temperature=options["fine_temperature"]),
     )
     return model.codec_decode(codes)[0, :, None]
-
-
-def _given(**named: Any) -> dict[str, Any]:
-    """Those that are not None."""
-    return {name: value for name, value in named.items() if value is not None}
 
 
 def _bark_counts(model: nn.Module, reader: Any) -> Counted:
@@ -330,5 +246,6 @@ VOICES: Mapping[str, Voice] = {
         reads=lambda model, reader: {"phonemes": reader.ids},
         files=("vocab.json", "tokenizer_config.json", "special_tokens_map.json"),
     ),
+    **OF_CODES,
 }
 """Those that are loaded, by the name of their class."""

@@ -16,6 +16,7 @@ What = tuple[str, str, tuple[str, ...]]
 
 _TEXT: What = ("text-generation", "text", ("text",))
 _SPEECH: What = ("text-to-speech", "audio", ("text",))
+_IMITATION: What = ("text-to-speech", "audio", ("text", "audio"))
 _RECOGNITION: What = ("automatic-speech-recognition", "text", ("audio",))
 _READING: What = ("image-text-to-text", "text", ("text", "image"))
 
@@ -39,7 +40,8 @@ _TABLES: tuple[tuple[str, What], ...] = (
 
 # Classes that the tables list under another use, or that stand in none of them.
 _CLASSES: dict[str, tuple[str, What]] = {
-    "DiaForConditionalGeneration": ("dia", _SPEECH),
+    "CsmForConditionalGeneration": ("csm", _IMITATION),
+    "DiaForConditionalGeneration": ("dia", _IMITATION),
     "PI0ForConditionalGeneration": ("pi0", ("robotics", "actions", ("text", "image"))),
     "SeamlessM4TForSpeechToSpeech": ("seamless_m4t", ("audio-to-audio", "audio", ("audio",))),
     "SeamlessM4TModel": ("seamless_m4t", ("translation", "text", ("text", "audio"))),

@@ -57,6 +57,8 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
         "SpeechT5ForTextToSpeech",
         "BarkModel",
         "FastSpeech2ConformerWithHifiGan",
+        "CsmForConditionalGeneration",
+        "DiaForConditionalGeneration",
     ),
     ("transformers", "text-to-audio"): ("MusicgenForConditionalGeneration",),
 }

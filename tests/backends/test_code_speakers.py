@@ -1,0 +1,200 @@
+"""Csm and Dia behind mmgen's door say what the library says, in a voice that is given."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from backends import tiny_code_speakers
+from transformers import (
+    AutoProcessor,
+    CsmForConditionalGeneration,
+    DiaForConditionalGeneration,
+    DiaProcessor,
+)
+
+from mmgen import Audio, Pipeline
+from mmgen.backends.recognition import recognise
+from mmgen.modalities.audio.files import save
+
+# The codecs use what torch has replaced.
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+
+SHORT, LONG = "A Red cat", "A blue cat sat on the left"
+RATES = {"csm": 24000, "dia": 44100}
+
+
+def _voice(rate: int, pitch: float = 200.0) -> Audio:
+    time = np.arange(rate // 5) / rate
+    return Audio(np.sin(2 * np.pi * pitch * time * (1 + time)).astype(np.float32)[None] / 2, rate)
+
+
+@pytest.fixture(scope="module", params=sorted(RATES))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = getattr(tiny_code_speakers, request.param)
+    return made(tmp_path_factory.mktemp(request.param, numbered=False))
+
+
+@pytest.fixture(scope="module")
+def pipe(folder: Path) -> Pipeline:
+    return Pipeline.from_pretrained(folder)
+
+
+def _imitated(folder: Path, text: str = SHORT, pitch: float = 200.0) -> dict[str, Any]:
+    voice = _voice(RATES[folder.name], pitch)
+    return {"text": text, "reference": voice, "reference_text": "the left"}
+
+
+@torch.no_grad()
+def _expected(folder: Path, value: Any, seed: int, **how: Any) -> np.ndarray:
+    """What the library says for a seed (N,)."""
+    value = value if isinstance(value, dict) else {"text": value}
+    made = _expected_csm if folder.name == "csm" else _expected_dia
+    return made(folder, value, seed, **how).numpy().clip(-1, 1)
+
+
+def _expected_csm(folder: Path, value: dict[str, Any], seed: int, **how: Any) -> torch.Tensor:
+    model, processor = CsmForConditionalGeneration.from_pretrained(folder), None
+    processor = AutoProcessor.from_pretrained(folder)
+    messages = [{"role": "0", "content": [{"type": "text", "text": value["text"]}]}]
+    if "reference" in value:
+        said = [{"type": "text", "text": value["reference_text"]}]
+        said.append({"type": "audio", "path": value["reference"].samples[0]})
+        messages.insert(0, {"role": "0", "content": said})
+    read = processor.apply_chat_template(messages, tokenize=True, return_dict=True)
+    drawn = {"do_sample": True, "depth_decoder_do_sample": True}
+    torch.manual_seed(seed)
+    return model.eval().generate(**read, **drawn, output_audio=True, **how)[0]
+
+
+def _expected_dia(folder: Path, value: dict[str, Any], seed: int, **how: Any) -> torch.Tensor:
+    model, processor = (
+        DiaForConditionalGeneration.from_pretrained(folder).eval(),
+        DiaProcessor.from_pretrained(folder),
+    )
+    text, heard = f"[S1] {value['text']}", {}
+    if "reference" in value:
+        text = f"[S1] {value['reference_text']} {value['text']}"
+        heard = {"audio": [value["reference"].samples[0]]}
+    with warnings.catch_warnings():
+        # Of one text its padding is told to be without use.
+        warnings.simplefilter("ignore", UserWarning)
+        read = processor(text=[text], **heard)
+    torch.manual_seed(seed)
+    codes = model.generate(**read, do_sample=True, **how)
+    length = processor.get_audio_prompt_len(read["decoder_attention_mask"]) if heard else None
+    return processor.batch_decode(codes, audio_prompt_len=length)[0]
+
+
+def test_a_sound_is_that_of_the_library(folder: Path, pipe: Pipeline) -> None:
+    before = torch.get_rng_state()
+    found = {}
+    for name, value in (("plain", SHORT), ("imitated", _imitated(folder))):
+        found[name] = pipe(value, seed=3)
+        assert torch.equal(torch.get_rng_state(), before)
+        expected = _expected(folder, value, 3)
+        torch.set_rng_state(before)
+        assert len(expected) > 400 and np.abs(expected).max() > 1e-4
+        np.testing.assert_allclose(found[name].samples[0], expected, atol=1e-5)
+        assert found[name].sampling_rate == RATES[folder.name]
+    other = pipe(_imitated(folder, pitch=900.0), seed=3)
+    assert not _alike(other, found["imitated"]) and not _alike(found["plain"], found["imitated"])
+
+
+def _alike(one: Audio, other: Audio) -> bool:
+    same = one.samples.shape == other.samples.shape
+    return same and np.allclose(one.samples, other.samples, atol=1e-6)
+
+
+def test_each_of_a_batch_is_what_it_is_alone(folder: Path, pipe: Pipeline) -> None:
+    values = [SHORT, LONG, _imitated(folder)]
+    together = pipe(values, seed=[1, 2, 3])
+    for value, seed, found in zip(values, (1, 2, 3), together, strict=True):
+        assert np.array_equal(found.samples, pipe(value, seed=seed).samples)
+    again = pipe(SHORT, seed=1, num_samples=2)
+    assert np.array_equal(again[0].samples, together[0].samples)
+    assert not _alike(again[1], again[0])
+
+
+def test_options_are_those_of_the_library_s_call(folder: Path, pipe: Pipeline) -> None:
+    if folder.name == "csm":
+        asked = {"temperature": 0.5, "fine_temperature": 0.7, "max_new_tokens": 3}
+        own = {"temperature": 0.5, "depth_decoder_temperature": 0.7, "max_new_tokens": 3}
+    else:
+        asked = {"temperature": 1.3, "guidance_scale": 2.0, "top_k": 9, "max_new_tokens": 20}
+        own = asked
+    before = pipe(SHORT, seed=4)
+    found = pipe(SHORT, seed=4, **asked)
+    np.testing.assert_allclose(found.samples[0], _expected(folder, SHORT, 4, **own), atol=1e-5)
+    assert not _alike(found, before)
+    # What is set for a call is not kept.
+    assert np.array_equal(pipe(SHORT, seed=4).samples, before.samples)
+
+
+def test_what_is_saved_is_the_librarys_own(folder: Path, pipe: Pipeline, tmp_path: Path) -> None:
+    saved = tmp_path / folder.name
+    pipe.save_pretrained(saved)
+    value = _imitated(folder)
+    before = torch.get_rng_state()
+    assert np.array_equal(_expected(folder, value, 5), _expected(saved, value, 5))
+    torch.set_rng_state(before)
+    again = Pipeline.from_pretrained(saved)(value, seed=1)
+    assert np.array_equal(again.samples, pipe(value, seed=1).samples)
+
+
+def test_a_voice_may_be_a_file_and_lasts_for_all_sentences(
+    folder: Path, pipe: Pipeline, tmp_path: Path
+) -> None:
+    value = _imitated(folder)
+    save(value["reference"], tmp_path / "me.wav")
+    own = {"reference": str(tmp_path / "me.wav"), "reference_text": value["reference_text"]}
+    found = pipe(pipe.encoder.read_with(SHORT, own), seed=2)
+    # A file has levels.
+    assert found.samples.shape[1] > 0
+    assert _alike(found, pipe({**value, "reference": own["reference"]}, seed=2))
+    parts = pipe.encoder.parted(
+        {**value, "text": "A Red cat. A blue cat."}, split="sentences", pause=0.1
+    ).values
+    assert [p["text"] for p in parts] == ["A Red cat.", "A blue cat."]
+    assert all(p["reference"] is value["reference"] for p in parts)
+
+
+def test_what_it_is_is_told(folder: Path) -> None:
+    found = recognise(folder)
+    assert (found.task, found.x) == ("text-to-speech", "audio")
+    assert set(found.y) == {"text", "audio"}
+
+
+def test_bad_references(folder: Path, pipe: Pipeline) -> None:
+    value = _imitated(folder)
+    rate = RATES[folder.name]
+    for change, error, message in (
+        ({"reference_text": None}, ValueError, "'reference' is given without 'reference_text'"),
+        ({"reference": None}, ValueError, "'reference_text' is given without 'reference'"),
+        ({"reference": _voice(8000)}, ValueError, f"{rate} Hz, got 8000 Hz.*resample"),
+        ({"reference": 7}, TypeError, "Expected a sound"),
+        ({"reference_text": " "}, TypeError, "what the reference says"),
+        ({"text": ""}, ValueError, "empty"),
+        ({"speaker": 1}, ValueError, "'speaker' is none of them"),
+    ):
+        with pytest.raises(error, match=message):
+            pipe({**value, **change})
+    with pytest.raises(ValueError, match=r'at most \d+ tokens, .* give split="sentences"'):
+        pipe(LONG * 20, split="never")
+
+
+def test_a_csm_that_knows_no_conversations(tmp_path: Path) -> None:
+    folder = tiny_code_speakers.csm(tmp_path / "csm", chat=False)
+    pipe = Pipeline.from_pretrained(folder)
+    assert pipe(SHORT, seed=1).samples.shape[1] > 0
+    assert not _alike(pipe(SHORT, seed=1), pipe(SHORT, seed=1, speaker=1))
+    with pytest.raises(ValueError, match="no chat template"):
+        pipe(_imitated(folder))
+    with pytest.raises(ValueError, match="take .* places, and the model has 96"):
+        long = Pipeline.from_pretrained(tiny_code_speakers.csm(tmp_path / "long" / "csm"))
+        voice = Audio(np.tile(_voice(24000).samples, 40), 24000)
+        long({**_imitated(folder), "reference": voice})

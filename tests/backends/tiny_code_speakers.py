@@ -1,0 +1,121 @@
+"""Tiny checkpoints of transformers that speak by the codes of a sound, as they are saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from backends.tiny_tokenizers import byte_tokenizer
+from transformers import (
+    CsmConfig,
+    CsmForConditionalGeneration,
+    CsmProcessor,
+    DacConfig,
+    DacModel,
+    DiaConfig,
+    DiaFeatureExtractor,
+    DiaForConditionalGeneration,
+    DiaProcessor,
+    DiaTokenizer,
+    EncodecFeatureExtractor,
+)
+
+__all__ = ["csm", "dia"]
+
+_CODES = 32
+_TEMPLATE = (
+    "{% for m in messages %}<|end|>[{{ m['role'] }}]{% for p in m['content'] %}"
+    "{% if p['type'] == 'text' %}{{ p['text'] }}<|stop|>{% else %}<|AUDIO|><|audio_eos|>"
+    "{% endif %}{% endfor %}{% endfor %}"
+)
+
+
+def _louder(model: torch.nn.Module, std: float = 0.3) -> torch.nn.Module:
+    """Weights so large that what is said depends on what is read."""
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data = torch.randn(parameter.shape) * std
+    return model.eval()
+
+
+def csm(folder: Path, *, chat: bool = True) -> Path:
+    """Csm of four codebooks, and its codec of 24 kHz, a code of which is 80 ms."""
+    tokenizer = byte_tokenizer("<|stop|>", "<|AUDIO|>", "<|audio_eos|>")
+    tokenizer.pad_token = "<|end|>"
+    sizes = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "vocab_size": _CODES, "num_codebooks": 4}
+    config = CsmConfig(
+        **sizes,
+        hidden_size=32,
+        text_vocab_size=len(tokenizer),
+        max_position_embeddings=96,
+        pad_token_id=0,
+        bos_token_id=0,
+        codebook_pad_token_id=_CODES - 1,
+        codebook_eos_token_id=0,
+        audio_token_id=tokenizer.convert_tokens_to_ids("<|AUDIO|>"),
+        audio_eos_token_id=tokenizer.convert_tokens_to_ids("<|audio_eos|>"),
+        depth_decoder_config=sizes
+        | {"hidden_size": 24, "backbone_hidden_size": 32, "max_position_embeddings": 5},
+        codec_config={
+            "model_type": "mimi",
+            "hidden_size": 16,
+            "num_filters": 2,
+            "codebook_size": _CODES,
+            "codebook_dim": 8,
+            "vector_quantization_hidden_dimension": 8,
+            "num_quantizers": 4,
+            "upsample_groups": 16,
+            "num_hidden_layers": 1,
+            "intermediate_size": 16,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+        },
+    )
+    model = _louder(CsmForConditionalGeneration(config))
+    for name, buffer in model.codec_model.named_buffers():
+        # The codes of an untrained codec all mean the same.
+        if name.endswith("embed_sum"):
+            buffer.normal_()
+    model.generation_config.max_new_tokens = 5
+    model.save_pretrained(folder)
+    CsmProcessor(
+        EncodecFeatureExtractor(sampling_rate=24000),
+        tokenizer,
+        chat_template=_TEMPLATE if chat else None,
+    ).save_pretrained(folder)
+    return folder
+
+
+def dia(folder: Path) -> Path:
+    """Dia of nine channels, as its processor wants them, and its codec of 44.1 kHz."""
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "head_dim": 8}
+    config = DiaConfig(
+        encoder_config=sizes
+        | {"num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 4}
+        | {"max_position_embeddings": 64},
+        decoder_config=sizes
+        | {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+        | {"cross_num_attention_heads": 4, "cross_num_key_value_heads": 4}
+        | {"cross_head_dim": 8, "cross_hidden_size": 32},
+    )
+    model = _louder(DiaForConditionalGeneration(config))
+    model.generation_config.update(
+        max_new_tokens=24, do_sample=True, guidance_scale=3.0, temperature=1.8, top_k=45
+    )
+    model.save_pretrained(folder)
+    codec = DacModel(
+        DacConfig(
+            encoder_hidden_size=2,
+            decoder_hidden_size=32,
+            n_codebooks=9,
+            codebook_dim=4,
+            sampling_rate=44100,
+        )
+    )
+    _louder(codec).save_pretrained(folder / "vocoder")
+    codec = DacModel.from_pretrained(folder / "vocoder")
+    heard = DiaFeatureExtractor(sampling_rate=44100, hop_length=512)
+    DiaProcessor(heard, DiaTokenizer(), audio_tokenizer=codec).save_pretrained(folder)
+    return folder
