@@ -17,6 +17,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    pipeline,
 )
 
 from mmgen import Pipeline
@@ -151,3 +152,61 @@ def test_a_score_depends_on_how_it_was_searched(marian: Path) -> None:
     (best,) = pipe.given(PROMPTS[0]).best(1, num_beams=4)
     other = pipe.given(PROMPTS[0], temperature=0.5).best(1, num_beams=4)[0]
     assert best.nats == pytest.approx(other.nats, abs=1e-4)
+
+
+def test_there_is_no_call_that_translates(marian: Path) -> None:
+    for task in ("translation", "summarization", "text2text-generation"):
+        with pytest.raises(KeyError, match="has been removed"):
+            pipeline(task, model=str(marian))
+    pipe = Pipeline.from_pretrained(marian)
+    options = {"temperature": 0.0, "max_new_tokens": 8}
+    model, tokenizer = _translator(marian)
+    inputs = tokenizer(PROMPTS[0], return_tensors="pt")
+    ids = model.generate(**inputs, max_new_tokens=8, forced_eos_token_id=None)
+    assert pipe(PROMPTS[0], **options) == tokenizer.decode(ids[0], skip_special_tokens=True)
+
+
+def test_paragraphs_become_one_and_sentences_are_read_at_once(marian: Path) -> None:
+    _, tokenizer = _translator(marian)
+    text = "A Red cat sat.\n\nA blue cat sat on the left."
+    flat = text.replace("\n\n", " ")
+    assert tokenizer(text)["input_ids"] == tokenizer(flat)["input_ids"]
+    pipe = Pipeline.from_pretrained(marian)
+    options = {"temperature": 0.0, "max_new_tokens": 8}
+    one, two = (pipe(t, **options).strip() for t in text.split("\n\n"))
+    assert pipe(text, **options) == f"{one}\n\n{two}"
+
+
+def test_words_cannot_be_demanded_without_code_from_the_hub(marian: Path) -> None:
+    model, tokenizer = _translator(marian)
+    words = tokenizer(text_target=" blue", add_special_tokens=False)["input_ids"]
+    with pytest.raises(Exception, match="transformers-community/constrained-beam-search|offline"):
+        model.generate(
+            **tokenizer(ANSWER, return_tensors="pt"), force_words_ids=[words], num_beams=4
+        )
+    pipe = Pipeline.from_pretrained(marian)
+    options = {"temperature": 0.0, "max_new_tokens": 24}
+    assert "blue" not in pipe(ANSWER, **options)
+    assert "blue" in pipe(ANSWER, glossary={"Red": "blue"}, **options)
+
+
+def test_the_best_come_without_their_scores(gpt2: Path) -> None:
+    write = pipeline("text-generation", model=str(gpt2))
+    how = {"num_beams": 4, "num_return_sequences": 2, "do_sample": False, "max_new_tokens": 4}
+    assert [set(found) for found in write(PROMPTS[0], **how)] == [{"generated_text"}] * 2
+    given = Pipeline.from_pretrained(gpt2).given({"text": PROMPTS[0]}, max_new_tokens=4)
+    for value, nats in given.best(2, num_beams=4):
+        assert nats == pytest.approx(float(given.log_prob(value).nats), abs=1e-3)
+
+
+def test_a_penalty_of_lengths_counts_no_prompt(gpt2: Path) -> None:
+    """What the library's beam did until it counted what it wrote alone."""
+    pipe, prompt = Pipeline.from_pretrained(gpt2), "A Red cat " * 4
+    given = pipe.given({"text": prompt}, max_new_tokens=4).conditional
+    plain, plain_nats = given.best(1, num_beams=8)
+    found, found_nats = given.best(1, num_beams=8, length_penalty=1.0)
+    short, long = int(plain.lengths[0, 0]) + 1, int(found.lengths[0, 0]) + 1
+    assert short < long
+    read = len(pipe.encoder.tokenizer(prompt)["input_ids"])
+    one, other = float(plain_nats[0, 0]), float(found_nats[0, 0])
+    assert one / short < other / long and one / (short + read) > other / (long + read)
