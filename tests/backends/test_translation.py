@@ -52,9 +52,10 @@ def pipe(folder: Path) -> Pipeline:
     return Pipeline.from_pretrained(folder)
 
 
-def _original(folder: Path, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _original(folder: Path, source: str | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.src_lang = source
+    if source is not None:
+        tokenizer.src_lang = source
     return AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), tokenizer
 
 
@@ -226,3 +227,34 @@ def test_a_mark_tells_a_madlad_its_language(tmp_path: Path) -> None:
     assert torch.equal(found, chinese) and not torch.equal(found, german)
     with pytest.raises(ValueError, match="not told what it reads"):
         pipe("A Red cat", target_lang="de", source_lang="en")
+
+
+def test_a_mark_tells_a_marian_its_language(tmp_path: Path) -> None:
+    folder = tiny_translators.marian(tmp_path)
+    pipe, (model, tokenizer) = Pipeline.from_pretrained(folder), _original(folder, None)
+    written = {}
+    for code, asked in {"fra": "fr", "deu": "German", "zho_Hans": "zh-CN"}.items():
+        marked = f">>{code}<< {TEXTS[0]}"
+        ids = tokenizer(marked, return_tensors="pt")
+        value = {"text": TEXTS[0], "target_lang": asked}
+        assert pipe.encoder.prepare([value])["ids"].tolist() == ids["input_ids"].tolist()
+        assert tokenizer.convert_ids_to_tokens(ids["input_ids"][0])[0] == f">>{code}<<"
+        # Unlike generate, mmgen does not put an end where it cuts.
+        how = {"max_new_tokens": 10, "num_beams": 1, "forced_eos_token_id": None}
+        found = model.generate(**ids, **how)
+        written[code] = pipe(TEXTS[0], target_lang=asked, **GREEDY)
+        assert written[code] == tokenizer.decode(found[0], skip_special_tokens=True)
+        # A text may say so itself.
+        assert pipe(marked, **GREEDY) == written[code]
+    assert len(set(written.values())) == 3
+    # Before each sentence, not only the first.
+    parts = [pipe(t, target_lang="fr", **GREEDY).strip() for t in (TEXTS[0], "A blue cat.")]
+    assert pipe(f"{TEXTS[0]} A blue cat.", target_lang="fr", **GREEDY) == " ".join(parts)
+    for value in ({"text": "A cat.", "target_lang": "ro"}, ">>ron<< A cat."):
+        with pytest.raises(ValueError, match="'ron?' is no language of this model"):
+            pipe(value)
+    # The library writes some language.
+    with pytest.raises(ValueError, match="writes 3 languages. Give target_lang, such as 'fra'"):
+        pipe("A cat.")
+    with pytest.raises(ValueError, match="says >>deu<< and target_lang says 'fra'. Say it once"):
+        pipe(">>deu<< A cat.", target_lang="fr")

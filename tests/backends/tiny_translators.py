@@ -14,6 +14,9 @@ from transformers import (
     M2M100Config,
     M2M100ForConditionalGeneration,
     M2M100Tokenizer,
+    MarianConfig,
+    MarianMTModel,
+    MarianTokenizer,
     MBart50Tokenizer,
     MBartConfig,
     MBartForConditionalGeneration,
@@ -24,7 +27,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-__all__ = ["TRANSLATORS", "madlad", "mbart", "mbart50", "m2m100", "nllb", "with_prefixes"]
+__all__ = ["TRANSLATORS", "madlad", "marian", "mbart", "mbart50", "m2m100", "nllb", "with_prefixes"]
 
 _SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 _SIZES = {
@@ -125,6 +128,32 @@ def madlad(folder: Path) -> Path:
         eos_token_id=1,
     )
     sharpened(T5ForConditionalGeneration(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def marian(folder: Path) -> Path:
+    """Marian of three languages, told which by a mark before the text."""
+    for name in ("source", "target"):
+        pieces(folder, name).rename(folder / f"{name}.spm")
+    words = sentencepiece.SentencePieceProcessor(model_file=str(folder / "source.spm"))
+    own = [words.id_to_piece(i) for i in range(len(words))]
+    own = [w for w in own if w not in ("<s>", "</s>", "<unk>")]
+    own = ["</s>", "<unk>", ">>fra<<", ">>deu<<", ">>zho_Hans<<", *own, "<pad>"]
+    (folder / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(own)}), "utf-8")
+    files = (str(folder / name) for name in ("source.spm", "target.spm", "vocab.json"))
+    tokenizer, pad = MarianTokenizer(*files), len(own) - 1
+    config = MarianConfig(
+        **_SIZES | {"tie_word_embeddings": True},
+        vocab_size=len(own),
+        pad_token_id=pad,
+        eos_token_id=0,
+        decoder_start_token_id=pad,
+    )
+    model = sharpened(MarianMTModel(config))
+    model.final_logits_bias[0, pad] = -100.0
+    model.generation_config.bad_words_ids = [[pad]]
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

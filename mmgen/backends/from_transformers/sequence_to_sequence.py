@@ -239,6 +239,7 @@ class Sources(Encoder):
 
     def _tokens(self, asked: Mapping[str, Any]) -> list[int]:
         source, target = self._spoken(asked)
+        self._check_marks(asked["text"], target)
         text = self.languages.before(source, target) + asked.get("prefix", "") + asked["text"]
         if source not in self.languages.begins:
             return self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
@@ -253,9 +254,25 @@ class Sources(Encoder):
         if language in self.languages.begins:
             return (*self.begin[:-1], self.languages.begins[language])
         if None in self.begin:
-            known = self.languages.targets
-            raise ValueError(
-                f"This model writes {len(known)} languages. Give target_lang, such as "
-                f"{known[0]!r} or a name as 'German'."
-            )
+            raise self._untold()
         return self.begin
+
+    def _untold(self) -> ValueError:
+        known = self.languages.targets
+        return ValueError(
+            f"This model writes {len(known)} languages. Give target_lang, such as {known[0]!r} or "
+            "a name as 'German'."
+        )
+
+    def _check_marks(self, text: str, target: str | None) -> None:
+        """Refuse a text that is marked with none of several languages, with another, or twice."""
+        marks = {mark.strip(): code for code, mark in self.languages.marks.items()}
+        own = next((mark for mark in marks if text.lstrip().startswith(mark)), None)
+        told = _TOLD.match(text)
+        if marks and told and own is None:
+            # Its tokenizer would read letters.
+            self.languages.target(told[1].strip("<>"))
+        if own is not None and target is not None:
+            raise ValueError(f"The text says {own} and target_lang says {target!r}. Say it once.")
+        if len(marks) > 1 and own is None and target is None:
+            raise self._untold()
