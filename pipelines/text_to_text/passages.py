@@ -28,8 +28,11 @@ CARD = Card(
     data="Tiny Shakespeare (public domain) and 474 tasks of MBPP (CC BY 4.0, Google).",
     licence="Apache-2.0",
     parameters=3_236_289,
-    trained="Not yet: no weights are shipped. `mmgen train text-to-text:passages` makes them.",
-    scores={},
+    trained="By this recipe on one core of an AMD EPYC: 300 steps of 32 in 11 minutes.",
+    scores={
+        "passages: bits for a byte of what follows": "2.462",
+        "passages: perplexity of its tokens": "134.4",
+    },
     limits="Writes like its two sources and knows nothing else. A base for fine-tuning.",
 )
 
