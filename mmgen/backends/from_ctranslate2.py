@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,21 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.foreign import Foreign, Place
-from mmgen.backends.from_transformers.languages import languages_of
+from mmgen.backends.from_transformers.loading import load as load_transformers
+from mmgen.backends.from_transformers.prompts import Prompts
+from mmgen.backends.from_transformers.sequence_to_sequence import Sources
 from mmgen.backends.from_transformers.tokenized_text import TokenizedText
-from mmgen.backends.from_transformers.tokenizers import load_tokenizer
-from mmgen.backends.given import AsGiven, GivenCondition
+from mmgen.backends.given import GivenCondition
 from mmgen.backends.recognition import Recognised
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import LogProb, Progress, Searchable
+from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError, MissingDependency, SpecError
 from mmgen.core.files import folder_beside
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
+from mmgen.core.parted import Parted
 from mmgen.core.rng import Generators
 from mmgen.core.spec import ConditionSpec
 
@@ -45,6 +48,65 @@ _OPTIONS = (
     ),
     Option("max_new_tokens", 256, "Cut samples after so many tokens.", minimum=1, maximum=100_000),
 )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A text as an engine is asked about it.
+
+    Args:
+        ids: The tokenizer's own, of what is read.
+        begin: Those that an answer begins with, and that are no part of it.
+    """
+
+    ids: tuple[int, ...]
+    begin: tuple[int, ...]
+
+
+class AskedOutside(Encoder):
+    """Conditions as ids, read as for the library's own model, for one that runs outside of torch.
+
+    Args:
+        reading: What reads them for the model: `Sources` or `Prompts`. It is asked to prepare, and
+            never to encode.
+    """
+
+    modality = "text"
+
+    def __init__(self, reading: Sources | Prompts) -> None:
+        super().__init__()
+        # Not a part: what it would encode with has no weights.
+        self._reading = [reading]
+
+    @property
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec()
+
+    def options(self) -> tuple[Option, ...]:
+        return tuple(o for o in self._reading[0].options() if o.name != "glossary")
+
+    def asked(self, value: Any, **options: Any) -> Any:
+        return self._reading[0].asked(value, **options)
+
+    def parted(self, value: Any, **options: Any) -> Parted | None:
+        return self._reading[0].parted(value, **options)
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Values to what the engine is asked, `asked`, and given (B,)."""
+        found = self._reading[0].prepare(values)
+        if "terms" in found:
+            raise ValueError(
+                "CTranslate2 is not told of terms that an answer has to contain. Load the "
+                "checkpoint without engine= to give a glossary."
+            )
+        begins = found["begin"].tolist() if "begin" in found else [()] * len(values)
+        rows = zip(found["ids"], found["mask"], begins, strict=True)
+        asked = tuple(Asked(tuple(ids[there].tolist()), tuple(b)) for ids, there, b in rows)
+        return {"asked": asked, "given": found["given"]}
+
+    def encode(self, tensors: Mapping[str, Any]) -> GivenCondition:
+        values = tuple({"asked": one} for one in tensors["asked"])
+        return GivenCondition(len(values), values=values)
 
 
 class _Engine(ABC):
@@ -66,21 +128,17 @@ class _Engine(ABC):
 
     @abstractmethod
     def generate(
-        self, text: str, *, longest: int, length_penalty: float = 0.0, **how: Any
+        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
     ) -> list[tuple[list[int], float]]:
         """Own ids and scores of what is made of a text, the best first."""
 
     @abstractmethod
-    def score(self, text: str, ids: Sequence[int]) -> float:
+    def score(self, asked: Asked, ids: Sequence[int]) -> float:
         """log p of own ids and the end after them, in nats."""
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """Ids as the engine takes them."""
         return self.tokenizer.convert_ids_to_tokens(list(ids))
-
-    def source(self, text: str) -> list[str]:
-        """A text as the engine takes it."""
-        return self.words(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
     def _read(self, sequences: Sequence[Sequence[str]], scores: Sequence[float]) -> Any:
         ids = map(self.tokenizer.convert_tokens_to_ids, sequences)
@@ -88,17 +146,30 @@ class _Engine(ABC):
 
 
 class _Translator(_Engine):
-    """A sequence-to-sequence model."""
+    """A sequence-to-sequence model.
+
+    What its texts begin with beyond what the conversion says, a language for example, is what the
+    engine is told to begin with, and no part of what is found.
+    """
 
     def _opened(self, folder: str, compute_type: str) -> Any:
+        stated = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+        self.begun = stated.get("decoder_start_token") is not None
         return _library().Translator(folder, compute_type=compute_type)
 
+    def _before(self, asked: Asked) -> list[str]:
+        return self.words(asked.begin[1:] if self.begun else asked.begin)
+
     def generate(
-        self, text: str, *, longest: int, length_penalty: float = 0.0, **how: Any
+        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
     ) -> list[tuple[list[int], float]]:
+        before = self._before(asked)
+        # Where the conversion does not say what texts begin with, the first is no part of them.
+        shown = len(before) if self.begun else len(before) - 1
         (found,) = self.model.translate_batch(
-            [self.source(text)],
-            max_decoding_length=longest,
+            [self.words(asked.ids)],
+            target_prefix=[before] if before else None,
+            max_decoding_length=longest + shown,
             # A text may be empty.
             min_decoding_length=0,
             max_input_length=0,
@@ -106,13 +177,14 @@ class _Translator(_Engine):
             return_scores=True,
             **how,
         )
-        return self._read(found.hypotheses, found.scores)
+        return self._read([row[shown:] for row in found.hypotheses], found.scores)
 
-    def score(self, text: str, ids: Sequence[int]) -> float:
+    def score(self, asked: Asked, ids: Sequence[int]) -> float:
         (found,) = self.model.score_batch(
-            [self.source(text)], [self.words(ids)], max_input_length=0
+            [self.words(asked.ids)], [self._before(asked) + self.words(ids)], max_input_length=0
         )
-        return float(sum(found.log_probs))
+        # The end is one more.
+        return float(sum(found.log_probs[-len(ids) - 1 :]))
 
 
 class _Writer(_Engine):
@@ -122,10 +194,10 @@ class _Writer(_Engine):
         return _library().Generator(folder, compute_type=compute_type)
 
     def generate(
-        self, text: str, *, longest: int, length_penalty: float = 0.0, **how: Any
+        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
     ) -> list[tuple[list[int], float]]:
         (found,) = self.model.generate_batch(
-            [self.source(text)],
+            [self.words(asked.ids)],
             max_length=longest,
             length_penalty=length_penalty,
             include_prompt_in_result=False,
@@ -134,8 +206,8 @@ class _Writer(_Engine):
         )
         return self._read(found.sequences, found.scores)
 
-    def score(self, text: str, ids: Sequence[int]) -> float:
-        prompt = self.source(text)
+    def score(self, asked: Asked, ids: Sequence[int]) -> float:
+        prompt = self.words(asked.ids)
         whole = [*prompt, *self.words(ids), self.tokenizer.eos_token]
         (found,) = self.model.score_batch([whole], max_input_length=0)
         return float(sum(found.log_probs[len(prompt) - 1 :]))
@@ -171,7 +243,7 @@ class EngineModel(Model):
 
     def forward(self, c: Condition, **options: Any) -> EngineConditional:
         if not isinstance(c, GivenCondition):
-            raise SpecError("An engine takes conditions from AsGiven.")
+            raise SpecError("An engine takes conditions from AskedOutside.")
         chosen = {o.name: options.get(o.name, o.default) for o in _OPTIONS}
         return EngineConditional(self, c, chosen)
 
@@ -256,17 +328,14 @@ class EngineConditional(Searchable):
 
     def _score(self, i: int, ids: Sequence[int]) -> float:
         """log p of own ids and the end after them."""
-        return self.model.engine.score(self._text(i), ids)
+        return self.model.engine.score(self.c.values[i]["asked"], ids)
 
     def _content(self, ids: Sequence[int]) -> list[int]:
         return [own for own in ids if own in self.model.places]
 
-    def _text(self, i: int) -> str:
-        return self.c.values[i]["text"]
-
     def _found(self, i: int, **how: Any) -> list[tuple[list[int], float]]:
         longest = self.options["max_new_tokens"]
-        return self.model.engine.generate(self._text(i), longest=longest, **how)
+        return self.model.engine.generate(self.c.values[i]["asked"], longest=longest, **how)
 
     def _latent(self, rows: Sequence[Sequence[int]], shape: tuple[int, int]) -> Latent:
         content = [[self.model.places[i] for i in self._content(row)] for row in rows]
@@ -293,12 +362,11 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
         raise ValueError(
             f"compute_type is one of {', '.join(COMPUTE_TYPES)}; got {compute_type!r}."
         )
+    # What configurations and tokenizer say of it, without the weights.
+    plain = load_transformers(found, replace(place, weights=False), torch.float32)
+    tokenizer = plain.codec.tokenizer
     where = {**place.as_dict(), "revision": found.revision or place.revision}
-    tokenizer = load_tokenizer(
-        found.source, "", hint="the folder of a whole checkpoint", trust_remote_code=False, **where
-    )
-    _check_languages(found, tokenizer)
-    converted = _converted(found, where)
+    converted = _converted(found, where, _language_tokens(plain))
     try:
         engine = _ENGINES[found.task](converted, tokenizer, compute_type=compute_type)
     except (RuntimeError, ValueError) as error:
@@ -308,7 +376,7 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
         tokenizer,
         max_length=100_000,
         token_ids=[i for i in range(len(tokenizer)) if i not in ends],
-        as_target=found.task != "text-generation",
+        as_target=plain.codec.as_target,
     )
 
     def save(folder: Path) -> None:
@@ -316,18 +384,7 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
             "What CTranslate2 runs is not what the checkpoint was. Load it without engine= to save."
         )
 
-    encoder = AsGiven(("text",), required=("text",))
-    return Foreign(encoder, EngineModel(engine, codec), codec, found, save)
-
-
-def _check_languages(found: Recognised, tokenizer: Any) -> None:
-    """Refuse a model that has to be told which language to write."""
-    known = languages_of(tokenizer, None).begins
-    if known:
-        raise LoadError(
-            f"{found.source} writes {len(known)} languages, and CTranslate2 is not told which one "
-            "yet. Leave engine= out, and give target_lang."
-        )
+    return Foreign(AskedOutside(plain.encoder), EngineModel(engine, codec), codec, found, save)
 
 
 def _library() -> Any:
@@ -340,24 +397,68 @@ def _library() -> Any:
     return ctranslate2
 
 
-def _converted(found: Recognised, where: dict[str, Any]) -> Path:
+def _language_tokens(plain: Foreign) -> list[str]:
+    """Those that an answer may begin with, in the order of their ids."""
+    languages = getattr(plain.encoder, "languages", None)
+    ids = sorted(languages.begins.values()) if languages else []
+    return plain.codec.tokenizer.convert_ids_to_tokens(ids)
+
+
+def _converted(found: Recognised, where: dict[str, Any], languages: list[str]) -> Path:
     """The folder of the converted checkpoint, made if it is not there yet."""
     library = _library()
     folder = _cache() / f"{_fingerprint(found)}-{library.__version__}"
     if folder.is_dir():
         return folder
-    converter = library.converters.TransformersConverter(
+    converter = _converter(library, languages)(
         found.source, revision=where["revision"], trust_remote_code=False
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with folder_beside(folder) as new:
             converter.convert(os.fspath(new), force=True)
-    except (ValueError, NotImplementedError, KeyError) as error:
+    except (ValueError, NotImplementedError, KeyError, AttributeError) as error:
         raise LoadError(
             f"CTranslate2 cannot convert {found.architecture} of {found.source}: {error}"
         ) from None
     return folder
+
+
+def _converter(library: Any, languages: list[str]) -> type:
+    """The engine's converter, told what transformers 5 no longer says where it looks for it."""
+
+    class Converter(library.converters.TransformersConverter):
+        def load_model(self, *given: Any, **how: Any) -> Any:
+            model = super().load_model(*given, **how)
+            if model.config.model_type == "mbart":
+                for name in ("normalize_before", "normalize_embedding"):
+                    # It has no other way.
+                    setattr(model.config, name, True)
+            return model
+
+        def load_tokenizer(self, *given: Any, **how: Any) -> Any:
+            return _Naming(super().load_tokenizer(*given, **how), languages)
+
+    return Converter
+
+
+class _Naming:
+    """A tokenizer whose special tokens name languages, as they did, and that begins any text."""
+
+    def __init__(self, tokenizer: Any, languages: list[str]) -> None:
+        self._tokenizer, self._languages = tokenizer, languages
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    @property
+    def bos_token(self) -> str:
+        return self._tokenizer.bos_token or self._tokenizer.eos_token
+
+    @property
+    def special_tokens_map(self) -> dict[str, Any]:
+        named = self._tokenizer.special_tokens_map
+        return {**named, "additional_special_tokens": self._languages}
 
 
 def _cache() -> Path:

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokeni
 
 from mmgen import Pipeline
 from mmgen.core.errors import LoadError, UnknownNameError
+from mmgen.core.latent import Latent
 
 pytest.importorskip("ctranslate2")
 
@@ -95,11 +96,83 @@ def test_what_it_cannot_run(marian: Path, tmp_path: Path) -> None:
         Pipeline.from_pretrained(marian, engine="ctranslate2", compute_type="int3")
     with pytest.raises(TypeError, match="no engine"):
         Pipeline.from_pretrained("text-to-image:emoji", engine="ctranslate2")
-    folder = tiny_translators.nllb(tmp_path / "nllb")
-    with pytest.raises(LoadError, match=r"writes 20\d languages, and CTranslate2 is not told"):
-        Pipeline.from_pretrained(folder, engine="ctranslate2")
     (tmp_path / "config.json").write_text(
         '{"architectures": ["VitsModel"], "model_type": "vits"}', "utf-8"
     )
     with pytest.raises(LoadError, match="CTranslate2 runs"):
         Pipeline.from_pretrained(tmp_path, engine="ctranslate2")
+
+
+@pytest.mark.parametrize("name", ["m2m100", "mbart", "mbart50", "nllb"])
+def test_languages_are_written_as_without_the_engine(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    folder = tiny_translators.TRANSLATORS[name](tmp_path / name)
+    plain = Pipeline.from_pretrained(folder)
+    engine = Pipeline.from_pretrained(folder, engine="ctranslate2")
+    assert {o.name for o in engine.options()} >= {"source_lang", "target_lang", "split", "prefix"}
+    values = [
+        {"text": PROMPTS[0], "target_lang": "German", "source_lang": "en"},
+        {"text": PROMPTS[1], "target_lang": "zh-CN"},
+        {"text": f"{PROMPTS[1]}. {PROMPTS[0]}.", "target_lang": "fr"},
+    ]
+    options = {"temperature": 0.0, "max_new_tokens": 8, "seed": 0}
+    found = engine(values, split="sentences", **options)
+    assert found == plain(values, split="sentences", **options) and len(set(found)) == 3
+    ours, theirs = (p.given(values[:2]).log_prob(["A Red cat."] * 2).nats for p in (plain, engine))
+    assert theirs.tolist() == pytest.approx(ours.tolist(), abs=1e-3)
+    assert plain.codec.token_ids[: len(engine.codec.token_ids)] == engine.codec.token_ids
+    for value in values[:2]:
+        latent, nats = engine.given(value, max_new_tokens=6).conditional.best(2, num_beams=6)
+        for z, length, score in zip(latent.z[:, 0], latent.lengths[:, 0], nats[:, 0], strict=True):
+            again = plain.given(value).conditional.log_prob(Latent(z[None, : int(length)])).nats
+            assert float(again) == pytest.approx(float(score), abs=1e-3)
+    with pytest.raises(ValueError, match="is no language of this model"):
+        engine("A cat.", target_lang="tlh")
+    if name != "mbart":
+        with pytest.raises(ValueError, match="languages. Give target_lang"):
+            engine("A cat.")
+
+
+def test_beams_of_a_language_that_ends(tmp_path: Path) -> None:
+    folder = tiny_translators.nllb(tmp_path)
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    # Both beams of libraries keep an end only where it is among the likeliest tokens.
+    likely = model.lm_head.weight.data.norm(dim=1).argmax()
+    model.lm_head.weight.data[2] = 0.9 * model.lm_head.weight.data[likely]
+    model.save_pretrained(folder)
+    plain = Pipeline.from_pretrained(folder)
+    engine = Pipeline.from_pretrained(folder, engine="ctranslate2")
+    tokenizer = AutoTokenizer.from_pretrained(folder, src_lang="eng_Latn")
+    for prompt in PROMPTS:
+        value = {"text": prompt, "source_lang": "en", "target_lang": "de"}
+        latent, nats = engine.given(value, max_new_tokens=8).conditional.best(1, num_beams=4)
+        own = [engine.codec.token_ids[i] for i in latent.z[0, 0, : int(latent.lengths[0, 0])]]
+        ids = model.generate(
+            **tokenizer(prompt, return_tensors="pt"),
+            forced_bos_token_id=tokenizer.convert_tokens_to_ids("deu_Latn"),
+            num_beams=4,
+            length_penalty=0.0,
+            max_new_tokens=9,
+        )[0].tolist()
+        # What it begins with, the language, what it says, and the end if it was not cut.
+        assert [*ids[:2], *own] == [*ids[:2], *(i for i in ids[2:] if i != 2)]
+        _, ours = plain.given(value, max_new_tokens=8).conditional.best(1, num_beams=4)
+        assert float(ours) >= float(nats) - 1e-3
+
+
+def test_what_is_asked_of_an_engine(marian: Path, exact_gpt2: Path) -> None:
+    plain = Pipeline.from_pretrained(marian)
+    engine = Pipeline.from_pretrained(marian, engine="ctranslate2")
+    text, options = "A Red cat sat. A blue cat.\n\nA Red cat.", {"max_new_tokens": 8}
+    assert engine(text, **options) == plain(text, temperature=0.0, **options)
+    with pytest.raises(ValueError, match="not told of terms.*without engine="):
+        engine({"text": "A Red cat.", "glossary": {"Red": "blue"}})
+    with pytest.raises(ValueError, match=r"at most 64 tokens, got .*nothing is cut"):
+        engine(text * 9, split="never")
+    write, faster = (
+        Pipeline.from_pretrained(exact_gpt2, **how) for how in ({}, {"engine": "ctranslate2"})
+    )
+    value = {"prefix": "A Red", "suffix": " on the left"}
+    assert faster(value, **options) == write(value, temperature=0.0, **options)
+    with pytest.raises(ValueError, match="at most 47 tokens"):
+        faster("A Red cat " * 40)
