@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mmgen.backends.foreign import Foreign, Place
+from mmgen.backends.from_transformers.acting import load_policy
 from mmgen.backends.from_transformers.beginnings import spoken_beginnings
 from mmgen.backends.from_transformers.causal import CausalLanguageModel
 from mmgen.backends.from_transformers.ctc import AlignedTokens
@@ -67,7 +68,7 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """The parts of a checkpoint, by its task."""
     if found.x == "audio":
         return _speech(found, place, dtype)
-    return _OF_TEXT.get(found.task, _sequence_to_sequence)(found, place, dtype)
+    return _LOADERS.get(found.task, _sequence_to_sequence)(found, place, dtype)
 
 
 def _language_model(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
@@ -381,7 +382,8 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-_OF_TEXT = {
+_LOADERS = {
+    "robotics": load_policy,
     "text-generation": _language_model,
     "automatic-speech-recognition": _speech_recognition,
     "image-to-text": _image_to_text,

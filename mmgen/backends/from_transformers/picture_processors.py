@@ -12,7 +12,7 @@ from mmgen.backends.foreign import Place
 from mmgen.backends.from_transformers.files import load_files, load_reader
 from mmgen.backends.recognition import Recognised
 
-__all__ = ["KeptFiles", "load_picture_processor"]
+__all__ = ["PROCESSOR_FILES", "KeptFiles", "load_picture_processor"]
 
 # Idefics3's writes out pictures as SmolVLM's does, and knows no films.
 _OF_SMOLVLM = "Idefics3Processor"
@@ -21,7 +21,7 @@ _OF_FILMS_TOO = {
     "Qwen2VLForConditionalGeneration": "Qwen2VLProcessor",
     "Qwen2_5_VLForConditionalGeneration": "Qwen2_5_VLProcessor",
 }
-_FILES = (
+PROCESSOR_FILES = (
     "processor_config.json",
     "preprocessor_config.json",
     "video_preprocessor_config.json",
@@ -57,7 +57,7 @@ def load_picture_processor(found: Recognised, place: Place) -> tuple[Any, Any]:
         return processor, processor
     processor = load_reader(found, place, _without_films(name))
     # The library, too, wants all of it when it loads what is saved.
-    return processor, KeptFiles(load_files(found, place, _FILES))
+    return processor, KeptFiles(load_files(found, place, PROCESSOR_FILES))
 
 
 def _without_films(name: str) -> type:

@@ -17,6 +17,7 @@ LOADED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("transformers", "image-text-to-text"): _TOKENS,
     ("transformers", "text-to-speech"): ("sample", "stream"),
     ("transformers", "text-to-audio"): ("sample",),
+    ("transformers", "robotics"): ("sample",),
     ("diffusers", "text-to-image"): ("sample",),
     ("diffusers", "image-to-image"): ("sample",),
     ("diffusers", "inpainting"): ("known",),
