@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from backends import tiny_code_speakers, tiny_policies, tiny_seers
 
 from mmgen import Pipeline
 from mmgen.backends.foreign import Place
@@ -33,6 +35,17 @@ def test_a_model_of_transformers_says_it_of_its_small_files(
     defaults = {option.name: option.default for option in found}
     if name == "gpt2":
         assert (defaults["temperature"], defaults["max_new_tokens"]) == (0.7, 11)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize(
+    "make", [tiny_code_speakers.csm, tiny_code_speakers.dia, tiny_policies.pi0, tiny_seers.qwen2_vl]
+)
+def test_so_do_those_that_speak_act_and_see(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = make(tmp_path / "own")
+    small = tmp_path / "small"
+    shutil.copytree(folder, small, ignore=shutil.ignore_patterns("*.safetensors"))
+    assert options_of(recognise(small), Place()) == Pipeline.from_pretrained(folder).options()
 
 
 def test_a_pipeline_of_diffusers_says_it_of_its_index_alone(tmp_path: Path) -> None:

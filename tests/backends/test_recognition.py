@@ -55,7 +55,7 @@ MODELS = {
     ),
     "Wav2Vec2ForCTC": ("wav2vec2", "automatic-speech-recognition", "P(text | audio)"),
     "VitsModel": ("vits", "text-to-speech", "P(audio | text)"),
-    "DiaForConditionalGeneration": ("dia", "text-to-speech", "P(audio | text)"),
+    "DiaForConditionalGeneration": ("dia", "text-to-speech", "P(audio | text, audio)"),
     "MusicgenForConditionalGeneration": ("musicgen", "text-to-audio", "P(audio | text)"),
     "SpeechT5ForSpeechToSpeech": ("speecht5", "audio-to-audio", "P(audio | audio)"),
     "VisionEncoderDecoderModel": (
