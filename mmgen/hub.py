@@ -231,6 +231,22 @@ def write_foreign(folder: Path, save: Callable[[Path], None], about: Mapping[str
     return folder
 
 
+def read_foreign_card(name: str | os.PathLike[str]) -> Card | None:
+    """What `write_foreign` wrote of the run that made a checkpoint; None if it was none of mmgen.
+
+    Raises:
+        LoadError: If it is no card.
+    """
+    file = Path(name) / _FOREIGN_CARD
+    card = read_json(file).get("card") if file.is_file() else None
+    if card is None:
+        return None
+    try:
+        return Card(**card)
+    except TypeError as error:
+        raise LoadError(f"{file} holds no card: {error}. Take its entry 'card' out.") from None
+
+
 def inner_folder(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """The name, or the folder with the pipeline if it is that of a training run."""
     folder = Path(name)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmgen.core.codec import Codec
 from mmgen.core.encoder import Encoder
+from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.encoded import Encoded
@@ -83,6 +84,19 @@ class Learner:
             self.encoder.fit([y for y, _ in pairs])
         if not self.codec.fitted:
             self.codec.fit([x for _, x in pairs])
+
+    def rescale(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        """Take from pairs (y, x) anew by what actions, mels, properties or pixels are scaled.
+
+        Raises:
+            SpecError: If nothing is.
+        """
+        ys, xs = [y for y, _ in pairs], [x for _, x in pairs]
+        if not any([self.encoder.rescale(ys), self.codec.rescale(xs)]):
+            raise SpecError(
+                "This pipeline scales neither x nor y by statistics, so none can be taken anew. "
+                'Leave out statistics="new".'
+            )
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -359,7 +359,7 @@ class Pipeline(Learner, Door):
             parts = {"encoder": foreign.encoder, "model": foreign.model, "codec": foreign.codec}
             # Their conditions have no null that could be learnt.
             pipe = cls(**parts, foreign=foreign, condition_dropout=0.0)
-            pipe.origin = name
+            pipe.card, pipe.origin = hub.read_foreign_card(name), name
             return pipe if asked.placement.given else pipe.to(device or "cpu", dtype)
         if engine is not None:
             raise TypeError(f"{name!r} is a pipeline of mmgen, which no engine runs.")
@@ -423,7 +423,10 @@ class Pipeline(Learner, Door):
             OSError: If it cannot be written; what was there before is still there.
         """
         if self.foreign is not None:
-            return hub.write_foreign(Path(folder), self.foreign.save, self.foreign.about())
+            about = self.foreign.about()
+            if self.card is not None:
+                about["card"] = self.card.as_dict()
+            return hub.write_foreign(Path(folder), self.foreign.save, about)
         if not self.can_be_saved:
             raise SpecError(
                 "This pipeline was put together by hand, so a saved folder could not be built "

@@ -76,11 +76,7 @@ def push_to_hub(
         HubError: If there is no token, or the Hub cannot be reached or refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     found = what_to_push(source, repo_id, adapter=adapter)
     token = token or get_token()
@@ -101,8 +97,6 @@ def push_to_hub(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         said = message or f"Upload {found.folder.name} with mmgen"
         commit = api.create_commit(repo_id, added, commit_message=said, revision=revision)
-    except HFValidationError as error:
-        raise HubError(f"{repo_id!r} is no name of a repository: {error}") from None
     except OfflineModeIsEnabled:
         raise HubError(
             "The Hub is not asked for anything, because HF_HUB_OFFLINE is set. Unset it to upload."
@@ -120,7 +114,15 @@ def what_to_push(source: str | os.PathLike[str], repo_id: str, *, adapter: bool 
 
     Raises:
         LoadError: If there is nothing that was saved by mmgen, or a file is missing or altered.
+        HubError: If the name is none of a repository.
     """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise HubError(f"{repo_id!r} is no name of a repository: {error}") from None
     folder = _saved(Path(source), adapter)
     if is_adapter(folder):
         card, base = Adapter.load(folder).card, Adapter.load(folder).base
@@ -206,6 +208,10 @@ def _readme_of_library(repo_id: str, about: Mapping[str, Any]) -> str:
         for name in ("distribution", "architecture", "task")
         if about.get(name)
     ]
+    learnt = about.get("card")
+    if isinstance(learnt, Mapping):
+        rows += [(n.capitalize(), str(learnt[n])) for n in ("data", "trained") if learnt.get(n)]
+        rows += [(str(what), str(score)) for what, score in learnt.get("scores", {}).items()]
     summary = f"A checkpoint of {library}, fine-tuned with mmgen."
     name = repo_id.rpartition("/")[2]
     return _page({"library_name": library}, ["mmgen"], name, summary, rows, _use(f'"{repo_id}"'))

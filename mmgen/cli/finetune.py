@@ -62,9 +62,21 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
     lora_rank: Annotated[
         int | None, typer.Option(help="Train adapters of this rank and merge them at the end.")
     ] = None,
+    lora_target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Piece of the names of the layers that get adapters (attention); all layers if "
+            "not given. Repeat it.",
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Train only parameters whose names begin so. Repeat it."),
+    ] = None,
+    statistics: Annotated[
+        Literal["kept", "new"] | None,
+        typer.Option(help="Scale actions, mels and properties as before, or by the new pairs."),
     ] = None,
     by_length: Annotated[
         int | None,
@@ -79,6 +91,9 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
     ] = None,
     accumulation: Annotated[int | None, typer.Option(help="Batches in a step.")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between them.")] = None,
+    sample_every: Annotated[
+        int | None, typer.Option(help="Steps between samples, 1000 if not given; 0 for none.")
+    ] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between them.")] = None,
     patience: Annotated[
         int | None, typer.Option(help="Validations without a better one that end the run.")
@@ -87,6 +102,10 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
     device: DeviceName = None,
     precision: Annotated[
         Literal["auto", "no", "bf16", "fp16"] | None, typer.Option(help="Mixed precision.")
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool | None,
+        typer.Option("--gradient-checkpointing", help="Less memory for more time."),
     ] = None,
     tensorboard: Annotated[
         bool | None, typer.Option("--tensorboard", help="Write logs for TensorBoard, too.")
@@ -99,15 +118,19 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "lora_rank": lora_rank,
+        "lora_targets": lora_target or None,
         "only": only or None,
+        "statistics": statistics,
         "by_length": by_length,
         "cache_gb": cache_gb,
         "accumulation": accumulation,
         "checkpoint_every": checkpoint_every,
+        "sample_every": sample_every,
         "validate_every": validate_every,
         "patience": patience,
         "seed": seed,
         "precision": precision,
+        "gradient_checkpointing": gradient_checkpointing,
         "tensorboard": tensorboard,
     }
     settings = _DEFAULTS | {k: v for k, v in given.items() if v is not None}
@@ -115,10 +138,13 @@ def finetune(  # noqa: PLR0913 - a parameter is an option of the command line
     with spinner(f"Loading {name}"):
         from mmgen.pipeline import Pipeline
         from mmgen.training import TrainSettings, fit, rehearse
+        from mmgen.training.locking import require_free
 
         choose_device(device)
         # Read before anything is loaded, so that a wrong one is said at once.
         TrainSettings(**settings)
+        if not dry_run:
+            require_free(output)
         pipe = Pipeline.from_pretrained(name)
     learnt = _checked(pipe, _read(pairs, pipe, how), how, what="")
     held_out = _held_out(pairs, validation, pipe, how)
@@ -173,7 +199,7 @@ def _checked(pipe: Pipeline, pairs: Pairs, how: _Reading, *, what: str) -> Pairs
 
     with progress_bar(f"Reading {what}pairs") as step:
         report = check_pairs(pipe, pairs, progress=step)
-    typer.echo(f"{len(report.good)} {what}pairs")
+    typer.echo(f"{len(report.good)} {what}pair{'' if len(report.good) == 1 else 's'}")
     # A few held-out pairs are better than none.
     for warning in () if what else report.warnings:
         typer.echo(f"Look: {warning}")

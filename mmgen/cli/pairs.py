@@ -98,6 +98,7 @@ def _run(
     return {
         "paths": [str(path) for path in paths],
         "columns": None if read is None else {"y": dict(read.y), "x": list(read.x)},
+        "unread": list(getattr(found, "unread", ())),
         **{k: v for k, v in asdict(report).items() if k != "good"},
         "warnings": report.warnings,
     }
@@ -105,11 +106,15 @@ def _run(
 
 def _print(result: Mapping[str, Any], *, pipeline: str) -> None:
     good = result["count"] - len(result["bad"])
-    typer.echo(f"{result['count']} pairs, {good} of which {pipeline} can learn from.")
+    count = result["count"]
+    pairs = f"{count} pair{'' if count == 1 else 's'}"
+    typer.echo(f"{pairs}, {good} of which {pipeline} can learn from.")
     if result["columns"]:
         parts = [(part or "y", names) for part, names in result["columns"]["y"].items()]
         for what, names in [*parts, ("x", result["columns"]["x"])]:
             typer.echo(f"{what} is read from {', '.join(names)}.")
+    if result["unread"]:
+        typer.echo(f"Nothing is read from {', '.join(result['unread'])}.")
     _print_table(("y", "x"), [tuple(pair) for pair in result["first"]])
     numbers = [(n, *(f"{v:g}" for v in values)) for n, values in result["numbers"].items()]
     _print_table(("", "least", "median", "most"), numbers)

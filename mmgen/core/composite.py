@@ -84,6 +84,12 @@ class CompositeEncoder(Encoder):
         for name, column in self._columns(values).items():
             self.parts[name].fit([v for v in column if v is not None])
 
+    def rescale(self, values: Sequence[Any]) -> bool:
+        columns = self._columns(values)
+        given = {n: [v for v in column if v is not None] for n, column in columns.items()}
+        # A list, so that every part is asked.
+        return any([self.parts[name].rescale(own) for name, own in given.items() if own])
+
     def extend(self, values: Sequence[Any]) -> None:
         for name, column in self._columns(values).items():
             self.parts[name].extend([v for v in column if v is not None])

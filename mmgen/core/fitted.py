@@ -23,6 +23,8 @@ class Fitted(nn.Module, ABC):
 
     columns: tuple[str, ...] = ()
     """Names of its numbers, if a value is several of them, each a column of a table."""
+    scales = False
+    """Whether `fit` takes nothing but statistics by which values are scaled, and no vocabulary."""
 
     def adapt(self, value: Any) -> Any:
         """The value nearest to this one that `prepare` takes: scaled, cropped, resampled, mixed.
@@ -45,6 +47,16 @@ class Fitted(nn.Module, ABC):
 
     def fit(self, values: Sequence[Any]) -> None:
         """Take what the part needs from examples of its values."""
+
+    def rescale(self, values: Sequence[Any]) -> bool:
+        """Take statistics anew from examples. A vocabulary stays: what was trained knows no other.
+
+        Returns:
+            Whether there are some.
+        """
+        if self.scales:
+            self.fit(values)
+        return self.scales
 
     def forget(self) -> None:
         """Let go of statistics, so that `fit` takes them anew. A vocabulary stays."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from mmgen.core.errors import MissingDependency, SpecError
+from mmgen.core.errors import MissingDependency, SpecError, UnknownNameError, close_names
 from mmgen.pipeline import Pipeline
 from mmgen.training.settings import TrainSettings
 from mmgen.training.trainable import Trainable
@@ -21,14 +21,16 @@ __all__ = ["Adapters", "adapted"]
 
 
 class Adapters:
-    """Adapters of every linear layer of a pipeline's model that can learn; they alone are trained.
+    """Adapters of linear layers of a pipeline's model that can learn; they alone are trained.
 
     Args:
         pipe: The pipeline, changed in place: everything else in it is frozen.
         rank: Of the adapters.
         seed: Of their first weights. They change nothing until they are trained.
+        targets: Pieces of the names of the layers, between dots; all layers if empty.
 
     Raises:
+        UnknownNameError: If no layer has such a piece. The message lists the close ones.
         SpecError: If the model has no linear layer, or the pipeline has adapters already.
         MissingDependency: If peft is not installed.
 
@@ -36,7 +38,9 @@ class Adapters:
     arXiv:2106.09685
     """
 
-    def __init__(self, pipe: Pipeline, *, rank: int, seed: int) -> None:
+    def __init__(
+        self, pipe: Pipeline, *, rank: int, seed: int, targets: Sequence[str] = ()
+    ) -> None:
         try:
             from peft import LoraConfig, LoraModel
         except ImportError:
@@ -54,6 +58,8 @@ class Adapters:
         ]
         if not linear:
             raise SpecError("The model has no linear layer to adapt. Train without lora_rank.")
+        if targets:
+            linear = _chosen(linear, targets)
         self._pipe = pipe
         self._frozen = {p: p.requires_grad for p in pipe.parts.parameters()}
         pipe.parts.requires_grad_(False)
@@ -87,6 +93,21 @@ class Adapters:
             parameter.requires_grad_(required)
 
 
+def _chosen(layers: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """The layers that have a target in their name, as a piece between dots."""
+    found = []
+    for target in targets:
+        own = [name for name in layers if f".{target}." in f".{name}."]
+        if not own:
+            pieces = sorted({piece for name in layers for piece in name.split(".")})
+            raise UnknownNameError(
+                f"No linear layer of the model has {target!r} in its name. "
+                f"{close_names(target, pieces)}"
+            )
+        found += own
+    return list(dict.fromkeys(found))
+
+
 @contextmanager
 def adapted(pipe: Trainable, settings: TrainSettings) -> Iterator[Adapters | None]:
     """With adapters if there are to be some, merged if all goes well."""
@@ -95,7 +116,8 @@ def adapted(pipe: Trainable, settings: TrainSettings) -> Iterator[Adapters | Non
         return
     if not isinstance(pipe, Pipeline):
         raise TypeError(f"Adapters are for a pipeline, got {type(pipe).__name__}.")
-    adapters = Adapters(pipe, rank=settings.lora_rank, seed=settings.seed)
+    own = {"rank": settings.lora_rank, "seed": settings.seed, "targets": settings.lora_targets}
+    adapters = Adapters(pipe, **own)
     try:
         yield adapters
     except BaseException:

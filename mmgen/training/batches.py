@@ -75,10 +75,11 @@ class Batches(IterableDataset):
         offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         batch = self._first + offset
         while batch < settings.steps * settings.accumulation:
-            yield self._prepared(batch)
+            yield self.prepared(batch)
             batch += stride
 
-    def _prepared(self, batch: int) -> dict[str, Any]:
+    def prepared(self, batch: int) -> dict[str, Any]:
+        """This process's share of a batch."""
         held: dict[str, Any] = {}
         if self._encodings is not None:
             held = self._encodings.batch([self._order(p) for p in self._positions(batch)])

@@ -79,22 +79,28 @@ class PairsReport:
             few = "1 pair is few: it" if good == 1 else f"{good} pairs are few: they"
             found.append(f"{few} will be learnt by heart.")
         if self.twice:
+            again = "stands" if len(self.twice) == 1 else "stand"
             found.append(
-                f"{len(self.twice)} pairs stand there twice, such as {self.twice[0][0]} and "
-                f"{self.twice[0][1]}."
+                f"{_counted(len(self.twice), 'pair')} {again} there twice, such as "
+                f"{self.twice[0][0]} and {self.twice[0][1]}."
             )
         if self.elsewhere:
+            also = "is" if len(self.elsewhere) == 1 else "are"
             found.append(
-                f"{len(self.elsewhere)} pairs are also in the other split, such as "
+                f"{_counted(len(self.elsewhere), 'pair')} {also} also in the other split, such as "
                 f"{self.elsewhere[0]}: what is measured there will look too good."
             )
         for what, places in self.doubtful.items():
-            found.append(f"{what} in {len(places)} pairs, such as {places[0]}.")
+            found.append(f"{what} in {_counted(len(places), 'pair')}, such as {places[0]}.")
         for part, counts in self.words.items():
             most, least = max(counts.values()), min(counts.values())
             if most >= 100 * least:
                 rare = min(counts, key=counts.__getitem__)
-                found.append(f"{part}: {rare!r} stands there {least} times, another {most} times.")
+                found.append(
+                    f"{part}: {rare!r} stands there {_counted(least, 'time')}, another {most} "
+                    "times. It will hardly be learnt: add pairs of it, or leave some of the others "
+                    "out."
+                )
         return found
 
 
@@ -202,3 +208,8 @@ def _digests(pairs: Pairs) -> Iterator[tuple[bytes, str]]:
 def _shown(value: Any) -> str:
     text = str(value) if isinstance(value, (str, Path)) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _counted(number: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

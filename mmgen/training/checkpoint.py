@@ -94,7 +94,13 @@ def load_assets(folder: Path, parts: nn.ModuleDict) -> bool:
         for name in own:
             if not (folder / name).is_file():
                 raise LoadError(f"There is no {name} in {folder}. The checkpoint is incomplete.")
-        module.load_assets({n.removeprefix(f"{part}."): (folder / n).read_bytes() for n in own})
+        try:
+            module.load_assets({n.removeprefix(f"{part}."): (folder / n).read_bytes() for n in own})
+        except LoadError as error:
+            raise LoadError(
+                f"What {folder} holds for the {part} does not fit it, so it is of a run of another "
+                f"pipeline, or broken: {error} Name another output folder."
+            ) from None
     return True
 
 

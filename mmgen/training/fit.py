@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmgen.core.errors import LoadError
 from mmgen.pipeline import Pipeline
 from mmgen.training.adapters import adapted
-from mmgen.training.locking import locked
+from mmgen.training.locking import locked, require_free
 from mmgen.training.pairs import ListedPairs, Pairs
 from mmgen.training.reading import Source, read_pairs
+from mmgen.training.recomputing import recomputing
 from mmgen.training.run import Run
 from mmgen.training.selecting import only_training
 from mmgen.training.settings import TrainSettings
@@ -70,13 +70,13 @@ def fit(
     if isinstance(pipe, Pipeline) and pipe.origin:
         pipe.forget_ranking()
     output = Path(output)
-    if output.is_file():
-        raise LoadError(f"{output} is a file. Name a folder for the run.")
+    require_free(output)
     with locked(output):
         with only_training(pipe.parts, settings.only), adapted(pipe, settings) as adapters:
-            own = {"output": output, "preview": preview, "validation": validation}
-            run = Run(pipe, pairs, settings, **own)
-            run.run(progress)
+            with recomputing(pipe.parts, settings.gradient_checkpointing):
+                own = {"output": output, "preview": preview, "validation": validation}
+                run = Run(pipe, pairs, settings, **own)
+                run.run(progress)
             factors = None if adapters is None else adapters.factors()
         if isinstance(pipe, Pipeline):
             run.save(factors)

@@ -11,7 +11,20 @@ from filelock import FileLock, Timeout
 
 from mmgen.core.errors import LoadError
 
-__all__ = ["locked"]
+__all__ = ["locked", "require_free"]
+
+
+def require_free(folder: Path) -> None:
+    """Refuse what no run could be written to now, before anything is read for it.
+
+    Raises:
+        LoadError: If it is no folder, or another run holds it.
+    """
+    if folder.is_file():
+        raise LoadError(f"{folder} is a file. Name a folder for the run.")
+    if folder.is_dir():
+        with locked(folder):
+            pass
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,13 +53,20 @@ class Losses:
                 found[f"loss_{phase}"] = round(float(torch.stack(own).mean()), 6)
         return found
 
-    def check(self, step: int, where: Callable[[int], list[str]], output: Path | None) -> None:
+    def check(
+        self,
+        step: int,
+        where: Callable[[int], list[str]],
+        output: Path | None,
+        again: Callable[[int], Any] | None = None,
+    ) -> None:
         """Stop at the first loss that is no number.
 
         Args:
             step: Steps done.
             where: From a batch to where its pairs stand.
             output: Folder of the run, where `bad_batch.json` is written; None to write nothing.
+            again: From a batch to its tensors, which are written to `bad_batch.safetensors`.
 
         Raises:
             FloatingPointError: If there is one. The message names its pairs.
@@ -75,8 +84,26 @@ class Losses:
             raise FloatingPointError(f"{what}. Lower the learning rate, or leave out these pairs.")
         content = {"batch": batch, "loss": str(float(loss)), "pairs": pairs}
         write_beside(output / "bad_batch.json", json.dumps(content, indent=1).encode())
+        if again is not None:
+            from safetensors.torch import save
+
+            write_beside(output / "bad_batch.safetensors", save(_flat(again(batch))))
         raise FloatingPointError(
-            f"{what} (all in "
-            f"bad_batch.json). The last checkpoint in {output} is whole; go on from it with a "
-            "lower learning rate, or without these pairs."
+            f"{what} (all in bad_batch.json, their tensors in bad_batch.safetensors). The last "
+            f"checkpoint in {output} is whole; go on from it with a lower learning rate, or "
+            "without these pairs."
         )
+
+
+def _flat(content: Any, name: str = "") -> dict[str, Tensor]:
+    """The tensors in nested dicts, lists and records, by their names between dots."""
+    if isinstance(content, Tensor):
+        return {name or "batch": content.detach().cpu().contiguous().clone()}
+    found: dict[str, Tensor] = {}
+    if is_dataclass(content) or isinstance(content, Mapping):
+        entries = (vars(content) if is_dataclass(content) else content).items()
+    else:
+        entries = enumerate(content) if isinstance(content, (list, tuple)) else ()
+    for key, value in entries:
+        found |= _flat(value, f"{name}.{key}" if name else str(key))
+    return found

@@ -87,6 +87,10 @@ def read_pairs(
 class TablePairs(Pairs):
     """The pairs in the rows of a table, each read when it is asked for.
 
+    Attributes:
+        columns: What is read from which columns.
+        unread: Columns from which nothing is read.
+
     Args:
         table: The rows.
         pipe: What shall learn from them.
@@ -114,6 +118,8 @@ class TablePairs(Pairs):
             table.fixed,
         )
         self.columns = self._read.columns
+        read = {name for names in (*self.columns.y.values(), self.columns.x) for name in names}
+        self.unread = tuple(n for n in table.columns if n not in read and n != "split")
 
     def __len__(self) -> int:
         return len(self._table)

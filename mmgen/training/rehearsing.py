@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mmgen.pipeline import Pipeline
 from mmgen.training.adapters import adapted
@@ -17,6 +18,7 @@ from mmgen.training.fit import training_pairs
 from mmgen.training.machine import attention, memory_gb
 from mmgen.training.pairs import Pairs
 from mmgen.training.reading import Source
+from mmgen.training.recomputing import recomputing
 from mmgen.training.run import Run
 from mmgen.training.selecting import only_training
 from mmgen.training.settings import TrainSettings
@@ -103,10 +105,12 @@ def rehearse(
     short = replace(whole, steps=(1 + num_steps) * phases)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+    again = recomputing(pipe.parts, whole.gradient_checkpointing)
     # Adapters that are back at their beginning change nothing when they are merged.
-    with only_training(pipe.parts, whole.only), adapted(pipe, short):
+    with only_training(pipe.parts, whole.only), adapted(pipe, short), again:
+        buffers = {name: buffer.clone() for name, buffer in pipe.parts.named_buffers()}
         run = Run(pipe, pairs, short, output=None)
-        with _taken_back(run):
+        with _taken_back(run, buffers):
             seconds = _step_seconds(run, phases)
             measured = 0.0 if validation is None else _validation_seconds(run, pipe, validation)
             trained = sum(p.numel() for p in pipe.parts.parameters() if p.requires_grad)
@@ -130,16 +134,18 @@ def rehearse(
 
 
 @contextmanager
-def _taken_back(run: Run) -> Iterator[None]:
-    """Give weights and buffers back what they were, also after an error."""
+def _taken_back(run: Run, buffers: Mapping[str, Tensor]) -> Iterator[None]:
+    """Give weights and buffers back what they were, also after an error; those that were not
+    there yet, which are NaN, stay as they are now."""
     parts = run.pipe.parts
-    buffers = {name: buffer.detach().clone() for name, buffer in parts.named_buffers()}
+    now = {name: buffer.clone() for name, buffer in parts.named_buffers()}
+    kept = {n: b for n, b in buffers.items() if n in now and not b.isnan().any()}
     try:
         yield
     finally:
         run.average.copy_to_module()
         for name, buffer in parts.named_buffers():
-            buffer.copy_(buffers[name])
+            buffer.copy_(kept.get(name, now[name]))
         parts.eval()
 
 

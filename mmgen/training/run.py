@@ -25,7 +25,7 @@ from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
 from mmgen.training.batches import Batches
 from mmgen.training.checkpoint import load_assets, load_checkpoint, save_checkpoint
-from mmgen.training.describing import described
+from mmgen.training.describing import Machine, described, first_card
 from mmgen.training.dropout import dropout, dropout_layers
 from mmgen.training.ema import WeightAverage
 from mmgen.training.encodings import Encodings, Kept, frozen_parts
@@ -95,6 +95,8 @@ class Run:
                 "by_length sorts by lengths that are known before; those of a stream are not. "
                 "Leave it out, or give pairs that have a number and an index."
             )
+        if settings.statistics == "new" and not isinstance(pipe, Learner):
+            raise TypeError(f"Statistics are those of a pipeline, got {type(pipe).__name__}.")
         dropout_layers(pipe.parts, settings.dropout)
         self.pipe, self.pairs, self.output, self.settings = pipe, pairs, output, settings
         self.preview = list(preview)
@@ -149,14 +151,17 @@ class Run:
             # Far from where training starts, so that simulated pairs are other ones.
             found = batch_at(self.pairs, 2**40, count, seed=self.settings.seed)
         self.pipe.fit_statistics(found)
+        if self.settings.statistics == "new":
+            self.pipe.rescale(found)
 
     def save(self, factors: Mapping[str, tuple[Tensor, Tensor]] | None) -> None:
         """Write the pipeline, and the adapters alone; with what its card says of this run."""
-        pipe = self.pipe
-        if pipe.card is not None:
-            world = self.accelerator.num_processes
-            found = {"settings": self.settings, "world": world, "validation": self.validation}
-            pipe.card = described(pipe.card, base=pipe.origin, pairs=self.pairs, **found)
+        pipe, own = self.pipe, self.accelerator
+        card = pipe.card or first_card(pipe)
+        if card is not None:
+            machine = Machine(own.device.type, own.mixed_precision, own.num_processes)
+            found = {"settings": self.settings, "validation": self.validation, "machine": machine}
+            pipe.card = described(card, base=pipe.origin, pairs=self.pairs, **found)
         # Under torchrun or accelerate launch, one process of several writes.
         if not self.accelerator.is_main_process:
             return
@@ -240,7 +245,7 @@ class Run:
             saved = asked or self._due(done, settings.checkpoint_every)
             if saved or self._due(done, settings.log_every):
                 # Before what came of them is written.
-                losses.check(done, batches.where, self.output)
+                losses.check(done, batches.where, self.output, batches.prepared)
             if self._due(done, settings.log_every):
                 note = self._log(done, losses, time.monotonic() - started)
                 started = time.monotonic()

@@ -11,6 +11,8 @@ from mmgen.core.errors import UnknownNameError, close_names
 
 __all__ = ["only_training"]
 
+_SHOWN_DEPTH = 2
+
 
 @contextmanager
 def only_training(parts: nn.Module, names: Sequence[str]) -> Iterator[None]:
@@ -27,9 +29,11 @@ def only_training(parts: nn.Module, names: Sequence[str]) -> Iterator[None]:
     known = {".".join(n.split(".")[:i]) for n in before for i in range(1, n.count(".") + 2)}
     for name in names:
         if name not in known:
-            raise UnknownNameError(
-                f"No parameter's name begins with {name!r}. {close_names(name, sorted(known))}"
-            )
+            close = close_names(name, known)
+            if not close.startswith("Did"):
+                # Not thousands of names: the parts, and what is right within them.
+                close = close_names(name, [n for n in known if n.count(".") < _SHOWN_DEPTH])
+            raise UnknownNameError(f"No parameter's name begins with {name!r}. {close}")
     if names:
         for n, p in parts.named_parameters():
             p.requires_grad_(any(n == name or n.startswith(f"{name}.") for name in names))

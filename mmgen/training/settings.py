@@ -28,6 +28,11 @@ class TrainSettings:
     """Beginnings of the names of the parameters to train ("model"); all if empty."""
     lora_rank: int = 0
     """Rank of adapters, which alone are trained and are merged at the end; 0 for whole weights."""
+    lora_targets: Sequence[str] = ()
+    """Pieces of the names of the linear layers that get adapters ("attention", "q_proj"); all if
+    empty."""
+    statistics: str = "kept"
+    """"kept" scales actions, mels and properties as the pipeline does; "new" by the new pairs."""
     weight_decay: float = 0.01
     """Decay of weight matrices."""
     beta2: float = 0.99
@@ -43,6 +48,8 @@ class TrainSettings:
     """"no", "bf16" or "fp16"; auto is bf16 where the processor multiplies it quickly."""
     compile: bool = False
     """Compile the networks with torch.compile: a minute at the start, faster after."""
+    gradient_checkpointing: bool = False
+    """Compute what blocks of networks hold anew in the backward pass: less memory, more time."""
     seed: int = 0
     """Of weights, order and noise."""
     checkpoint_every: int = 500
@@ -72,15 +79,37 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         self._check_numbers()
-        if isinstance(self.only, str):
-            raise TypeError(f"only is a list of names, got {self.only!r}. Give [{self.only!r}].")
-        object.__setattr__(self, "only", tuple(self.only))
-        if self.only and self.lora_rank:
-            raise ValueError("lora_rank trains adapters and nothing else; leave out only or it.")
+        for name in ("only", "lora_targets"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise TypeError(f"{name} is a list of names, got {given!r}. Give [{given!r}].")
+            object.__setattr__(self, name, tuple(given))
+        self._check_contradictions()
         if self.optimizer not in ("adamw", "muon"):
             raise ValueError(f"optimizer is adamw or muon; got {self.optimizer!r}.")
         if self.precision not in ("auto", "no", "bf16", "fp16"):
             raise ValueError(f"precision is auto, no, bf16 or fp16; got {self.precision!r}.")
+        if self.statistics not in ("kept", "new"):
+            raise ValueError(f"statistics is kept or new; got {self.statistics!r}.")
+
+    def _check_contradictions(self) -> None:
+        if self.only and self.lora_rank:
+            raise ValueError("lora_rank trains adapters and nothing else; leave out only or it.")
+        if self.lora_targets and not self.lora_rank:
+            raise ValueError(
+                "lora_targets says which layers get adapters, and lora_rank=0 that none do. Give "
+                "lora_rank, or leave lora_targets out."
+            )
+        if self.statistics == "new" and self.lora_rank:
+            raise ValueError(
+                'An adapter is added to its base, which scales as it did; statistics="new" would '
+                "have it learn another scale. Leave out lora_rank or statistics."
+            )
+        if self.compile and self.gradient_checkpointing:
+            raise ValueError(
+                "compile decides itself what is computed anew; leave out it or "
+                "gradient_checkpointing."
+            )
 
     def _check_numbers(self) -> None:
         for name in _AT_LEAST_ONE:

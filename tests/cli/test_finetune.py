@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mmgen.pipeline import Pipeline
+from mmgen.training.locking import locked
 from tests.cli.conftest import Command
 
 
@@ -42,7 +43,10 @@ def test_check_names_what_does_not_fit(command: Command, base: Path, pairs: Path
     done = command("pairs", "check", pairs, "--for", base, "--adapt", "--json")
     found = json.loads(done.out)
     assert done.code == 0 and found["count"] == 3 and not found["bad"]
-    assert found["columns"] == {"y": {"": ["text"]}, "x": ["file_name"]}
+    assert found["columns"] == {"y": {"": ["text"]}, "x": ["file_name"]} and not found["unread"]
+    rows = (pairs / "train" / "metadata.jsonl").read_text().replace("file_name", "image")
+    (pairs / "train" / "metadata.jsonl").write_text(rows.replace('{"', '{"note": 1, "'))
+    assert "Nothing is read from note." in command("pairs", "check", pairs, "--for", base).out
     assert found["numbers"]["x.width"] == [16, 16, 16]
 
 
@@ -77,10 +81,41 @@ def test_finetune_refuses_what_makes_no_sense(
     done = command(*run, "--adapt", "--patience", 3)
     assert done.code == 1 and "Give validation, or leave patience out" in done.err
     assert not (tmp_path / "run").exists()
+    done = command(*run, "--lora-target", "query")
+    assert done.code == 1 and "Give lora_rank, or leave lora_targets out" in done.err
+    done = command(*run, "--adapt", "--only", "nonsense")
+    assert done.code == 1 and "There are: encoder, encoder.embed," in done.err
     done = command(*run, "--column", "x=picture")
     assert done.code == 1 and "no column 'picture'" in done.err
     done = command("finetune", base, "--pairs", tmp_path / "gone", "--output", tmp_path / "run")
     assert done.code == 1 and "no file or folder" in done.err
+
+
+def test_a_folder_that_no_run_can_be_written_to_is_refused_first(
+    command: Command, base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "busy").mkdir()
+    with locked(tmp_path / "busy"):
+        for name, said in (("file", "is a file"), ("busy", "in use by another run")):
+            # Before the pairs are read, which are not even there.
+            done = command("finetune", base, "--pairs", "gone", "--output", tmp_path / name)
+            assert done.code == 1 and said in done.err, done.err
+
+
+def test_options_reach_the_run(command: Command, base: Path, pairs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    settings = ("--steps", 2, "--batch-size", 2, "--precision", "no", "--adapt", "--sample-every")
+    chosen = ("--lora-rank", 2, "--lora-target", "query", "--gradient-checkpointing")
+    run = ("finetune", base, "--pairs", pairs, "--output", tmp_path / "run")
+    done = command(*run, *settings, 1, *chosen)
+    assert done.code == 0, done.err
+    state = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())["settings"]
+    assert state["lora_targets"] == ["query"] and state["gradient_checkpointing"]
+    names = {p.name for p in (tmp_path / "run").glob("samples_*")}
+    assert names == {"samples_0000001.png", "samples_0000002.png"}
+    done = command(*run, "--adapt", "--statistics", "new", "--lora-rank", 2)
+    assert done.code == 1 and "Leave out lora_rank or statistics" in done.err
 
 
 def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(

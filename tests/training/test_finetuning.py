@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mmgen.core.errors import LoadError, UnknownNameError
+from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 from mmgen.pipeline import Pipeline
-from mmgen.training import TrainSettings, fit
+from mmgen.training import TrainSettings, fit, rehearse
 from mmgen.training.adapters import Adapters
 
 SETTINGS = {
@@ -80,10 +81,44 @@ def test_statistics_stay_unless_they_are_taken_anew(tmp_path: Path) -> None:
     pipe.fit_statistics(near)
     fit(pipe, far, output=tmp_path / "kept", **SETTINGS)
     assert pipe.codec.mean.tolist() == [1.5, -1.5]
-    pipe.codec.fit([x for _, x in far])
-    fit(pipe, far, output=tmp_path / "new", **SETTINGS)
+    rehearse(pipe, far, statistics="new", num_steps=1, precision="no", batch_size=4)
+    assert pipe.codec.mean.tolist() == [1.5, -1.5]
+    fit(pipe, far, output=tmp_path / "new", statistics="new", **SETTINGS)
     loaded = Pipeline.from_pretrained(tmp_path / "new")
     assert loaded.codec.mean.tolist() == [101.5, 98.5]
+    # A run that goes on keeps its own, whatever the pairs are by then.
+    more = SETTINGS | {"steps": 4}
+    again = fit(
+        Pipeline.from_pretrained(tmp_path / "kept"),
+        near,
+        output=tmp_path / "new",
+        statistics="new",
+        **more,
+    )
+    assert again.codec.mean.tolist() == [101.5, 98.5]
+
+
+def test_vocabularies_stay_when_statistics_are_taken_anew(tmp_path: Path) -> None:
+    pipe = Pipeline.compose(
+        x="actions", y=["text", "properties"], family="diffusion", size="debug", labels=["a", "b"]
+    )
+    chunks = np.random.default_rng(0).normal(size=(4, 4, 2)).astype(np.float32)
+    ys = [{"text": t, "properties": {"a": i, "b": -i}} for i, t in enumerate("abcd")]
+    pipe.fit_statistics(list(zip(ys, chunks, strict=True)))
+    assets, mean = pipe.encoder.assets(), pipe.encoder.parts["properties"].mean.clone()
+    pipe.rescale([({"text": "e", "properties": {"a": 9, "b": i}}, 5 * chunks[i]) for i in (0, 1)])
+    assert pipe.encoder.assets() == assets and pipe.codec.fitted
+    assert pipe.encoder.parts["properties"].mean.tolist() == [9, 0.5] != mean.tolist()
+    texts = Pipeline.compose(x="text", family="autoregressive", size="debug")
+    texts.fit_statistics([(None, "a")])
+    with pytest.raises(SpecError, match="scales neither x nor y"):
+        texts.rescale([(None, "a")])
+
+
+@pytest.mark.parametrize("x", ["actions", "audio", "image", "properties", "video"])
+def test_what_has_statistics_says_so(x: str) -> None:
+    pipe = Pipeline.compose(x=x, family="diffusion", size="debug", labels=["a", "b"])
+    assert pipe.codec.scales and not pipe.codec.fitted
 
 
 def test_adapters_change_linear_layers_by_a_low_rank(base: Path, tmp_path: Path) -> None:
@@ -102,6 +137,19 @@ def test_adapters_change_linear_layers_by_a_low_rank(base: Path, tmp_path: Path)
     assert not changed(after, weights(Pipeline.from_pretrained(tmp_path / "run")))
     # Finished, the same call gives the same again.
     fit(Pipeline.from_pretrained(base), PAIRS, output=tmp_path / "run", lora_rank=2, **SETTINGS)
+
+
+def test_adapters_of_chosen_layers(base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    pipe = Pipeline.from_pretrained(base)
+    before = weights(pipe)
+    targets = {"lora_rank": 2, "lora_targets": ["attention.query", "gate_up"]}
+    fit(pipe, PAIRS, output=tmp_path / "run", **targets, **SETTINGS)
+    names = changed(before, weights(pipe))
+    wanted = {n for n in before if n.startswith("model.")}
+    assert names == {n for n in wanted if ".attention.query.weight" in n or ".gate_up." in n}
+    with pytest.raises(UnknownNameError, match="has 'qeury' in its name. Did you mean 'query'"):
+        fit(pipe, PAIRS, output=tmp_path / "other", lora_rank=2, lora_targets=["qeury"], **SETTINGS)
 
 
 def test_an_adapter_alone_names_its_base(base: Path, tmp_path: Path) -> None:
@@ -161,7 +209,8 @@ def test_a_card_says_what_was_done(tmp_path: Path) -> None:
     fit(pipe, pairs, **run, **(SETTINGS | {"steps": 1, "batch_size": 2}))
     card = Pipeline.from_pretrained(tmp_path).card
     assert card == pipe.card and card.summary
-    assert "From text-to-image:emoji: 1 steps of 2 pairs by adamw at 0.01." in card.trained
+    said = "From text-to-image:emoji: 1 steps of 2 pairs by adamw at 0.01 (seed 0, warmup 1, only "
+    assert card.trained.startswith(said + "encoder, ema 0.0). On cpu in float32: mmgen ")
     assert card.data.startswith("4 pairs, fingerprint ") and "before that" in card.data
     assert list(card.scores) == ["loss on held-out pairs"] and "before" in str(card.scores)
     assert scores.keys().isdisjoint(card.scores)
@@ -170,5 +219,15 @@ def test_a_card_says_what_was_done(tmp_path: Path) -> None:
 def test_settings_that_contradict_each_other() -> None:
     with pytest.raises(ValueError, match="leave out only or it"):
         TrainSettings(lora_rank=2, only=["model"])
-    with pytest.raises(TypeError, match="list of names"):
+    with pytest.raises(TypeError, match="only is a list of names"):
         TrainSettings(only="model")
+    with pytest.raises(TypeError, match="lora_targets is a list of names"):
+        TrainSettings(lora_rank=2, lora_targets="query")
+    with pytest.raises(ValueError, match="or leave lora_targets out"):
+        TrainSettings(lora_targets=["query"])
+    with pytest.raises(ValueError, match="Leave out lora_rank or statistics"):
+        TrainSettings(lora_rank=2, statistics="new")
+    with pytest.raises(ValueError, match="leave out it or gradient_checkpointing"):
+        TrainSettings(compile=True, gradient_checkpointing=True)
+    with pytest.raises(ValueError, match="statistics is kept or new; got 'old'"):
+        TrainSettings(statistics="old")

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from mmgen.core import files
 from mmgen.core.errors import LoadError
 from mmgen.nn.autoencoder import Autoencoder
 from mmgen.pipeline import Pipeline
 from mmgen.training import Autoencoding, fit
+from mmgen.training.checkpoint import load_assets
 from mmgen.training.pairs import ListedPairs, Pairs
 
 SMALL = {"batch_size": 4, "warmup": 2, "log_every": 1, "precision": "no", "checkpoint_every": 3}
@@ -173,6 +175,13 @@ def test_a_run_of_another_pipeline_is_refused(tmp_path: Path) -> None:
         fit(other, images, output=tmp_path, progress=False, steps=3, **SMALL)
 
 
+def test_a_vocabulary_of_another_pipeline_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"assets": ["encoder.phones.txt"]}')
+    (tmp_path / "encoder.phones.txt").write_text("a b c")
+    with pytest.raises(LoadError, match="holds for the encoder does not fit it, so it is of a run"):
+        load_assets(tmp_path, fresh().parts)
+
+
 def test_a_run_that_goes_on_with_other_pairs_keeps_its_vocabulary(tmp_path: Path) -> None:
     pipe = fit(fresh(), pictures(), output=tmp_path, progress=False, steps=2, **SMALL)
     others = ListedPairs([("something quite else", x) for _, x in pictures()._pairs])
@@ -257,6 +266,10 @@ def test_the_batch_that_broke_it_is_named_and_never_saved(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "checkpoint" / "state.json").read_text())["step"] == 6
     named = json.loads((tmp_path / "bad_batch.json").read_text())
     assert named["batch"] == 7 and len(named["pairs"]) == 4
+    indices = [int(where.removeprefix("pair ")) for where in named["pairs"]]
+    images = load_file(tmp_path / "bad_batch.safetensors")["pixels"]
+    wanted = pipe.prepare([pictures().pair(i, np.random.default_rng(0)) for i in indices])
+    assert torch.equal(images, wanted["pixels"])
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,15 @@ def test_tar_shards(painter: Pipeline, tmp_path: Path) -> None:
                 archive.addfile(member, io.BytesIO(content))
     found = all_of(read_pairs(shard.parent, painter))
     assert found == [("a red one", data), ("another", data)]
+    with tarfile.open(shard, "a") as archive:
+        for ending, content in (("txt", b"again"), ("png", data)):
+            member = tarfile.TarInfo(f"x/1.{ending}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    twice = read_pairs(shard, painter)
+    assert twice.pair(1, RNG) == ("another", data)
+    with pytest.raises(ValueError, match=r"data-000.tar, x/1: there are two files 'x/1.png'"):
+        twice.pair(0, RNG)
     shard.write_bytes(shard.read_bytes()[:700])
     with pytest.raises(LoadError, match="uncompressed tar"):
         read_pairs(shard, painter)
@@ -238,6 +247,7 @@ def test_paths_stay_in_the_folder(painter: Pipeline, tmp_path: Path, path: str) 
     [
         ("{broken", "line 3: this is no JSON"),
         ("[1, 2]", "line 3: expected an object"),
+        ('{"text": "a", "image": "a.png", "text": "b"}', "line 3: .* it names 'text' twice"),
         ('{"text": "b"}', "line 3: image is empty"),
         ('{"text": "b", "image": "gone.png"}', "line 3: There is no file 'gone.png'"),
         (f'{{"text": "b", "image": "{300 * "x"}"}}', "line 3: There is no file 'xxx.{,400}$"),
@@ -316,6 +326,7 @@ def test_a_report_counts_and_names(tmp_path: Path) -> None:
     assert report.words == {"y": {"cat": 2, "dog": 1}}
     assert report.doubtful == {"x is of one colour": [f"train.jsonl, line {i}" for i in (1, 2, 3)]}
     assert len(report.warnings) == 4
+    assert report.warnings[1].startswith("1 pair stands there twice, such as train.jsonl, line 1")
 
 
 def test_silent_and_clipped_sounds_are_told(speaker: Pipeline, tmp_path: Path) -> None:
@@ -340,6 +351,17 @@ def test_empty_texts_are_told_and_few_pairs_are_counted() -> None:
     assert one == ["1 pair is few: it will be learnt by heart."]
     none = check_pairs(translator, SelectedPairs(pairs, [2])).warnings
     assert none == ["There is no pair that can be learnt from."]
+
+
+def test_a_class_that_is_a_thousand_times_rarer_is_told() -> None:
+    names = ["cat", "dog"]
+    own = {"size": "debug", "labels": {"label": names, "properties": names}}
+    pipe = Pipeline.compose(x="properties", y="label", family="normalizing_flow", **own)
+    pairs = [(names[i // 1000], {"cat": i, "dog": -i}) for i in range(1001)]
+    pipe.fit_statistics(pairs)
+    report = check_pairs(pipe, ListedPairs(pairs))
+    assert report.words == {"y": {"cat": 1000, "dog": 1}}
+    assert report.warnings[-1].startswith("y: 'dog' stands there 1 time, another 1000 times.")
 
 
 def test_training_reads_a_folder_and_names_what_it_cannot_read(tmp_path: Path) -> None:

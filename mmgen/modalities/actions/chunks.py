@@ -46,6 +46,7 @@ class ActionChunks(Lossless):
     """
 
     elementwise = True
+    scales = True
 
     def __init__(
         self,

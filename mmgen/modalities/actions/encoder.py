@@ -47,6 +47,7 @@ class ObservationEncoder(Encoder):
     """
 
     modality = "actions"
+    scales = True
 
     def __init__(
         self,

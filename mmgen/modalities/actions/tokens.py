@@ -38,6 +38,8 @@ class ActionTokens(Codec):
     Source: RT-1 (Brohan et al., 2022), Sec. 5.2, arXiv:2212.06817
     """
 
+    scales = True
+
     def __init__(
         self,
         horizon: int,

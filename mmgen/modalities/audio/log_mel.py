@@ -45,6 +45,8 @@ class LogMel(Codec):
     Source: Tacotron 2 (Shen et al., 2017), Sec. 2.1, arXiv:1712.05884.
     """
 
+    scales = True
+
     def __init__(self, mel: MelSpec, *, max_length: int, vocoder: nn.Module | None = None) -> None:
         super().__init__()
         self.mel, self.max_length = mel, max_length

@@ -41,6 +41,8 @@ class Latents(Codec):
     Sec. 3.1 and App. G (scale of latents; here per channel, with its mean), arXiv:2112.10752.
     """
 
+    scales = True
+
     def __init__(self, autoencoder: nn.Module, *, size: int) -> None:
         super().__init__()
         if size % autoencoder.factor:

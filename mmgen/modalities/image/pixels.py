@@ -32,6 +32,7 @@ class Pixels(Lossless):
     """
 
     elementwise = True
+    scales = True
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -29,6 +29,7 @@ class Properties(Lossless):
     """
 
     elementwise = True
+    scales = True
 
     def __init__(self, names: Sequence[str], units: Sequence[str] = ()) -> None:
         super().__init__()

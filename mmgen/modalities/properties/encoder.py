@@ -42,6 +42,7 @@ class PropertiesEncoder(Encoder):
 
     modality = "properties"
     by_name = True
+    scales = True
 
     def __init__(self, names: Sequence[str], units: Sequence[str] = (), *, dim: int) -> None:
         super().__init__()

@@ -34,6 +34,7 @@ class Frames(Lossless):
     """
 
     elementwise = True
+    scales = True
 
     def __init__(self, num_frames: int, size: int, *, fps: float) -> None:
         super().__init__()

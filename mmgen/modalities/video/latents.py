@@ -39,6 +39,8 @@ class FrameLatents(Codec):
     Source: Align your Latents (Blattmann et al., 2023), Sec. 3.1, arXiv:2304.08818.
     """
 
+    scales = True
+
     def __init__(self, autoencoder: nn.Module, *, num_frames: int, size: int, fps: float) -> None:
         super().__init__()
         self.num_frames, self.size, self.fps = num_frames, size, fps

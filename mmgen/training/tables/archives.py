@@ -38,11 +38,13 @@ class TarTable(Table):
     def __init__(self, shards: Sequence[Path]) -> None:
         self.name = shards[0].name if len(shards) == 1 else f"{len(shards)} shards"
         self._samples: list[tuple[Path, str, dict[str, tuple[int, int]]]] = []
+        self._twice: dict[tuple[Path, str], str] = {}
         for shard in shards:
             self._index(shard)
         names: dict[str, None] = {}
         for index in range(min(len(self), 100)):
-            names |= dict.fromkeys(self.row(index).cells)
+            if self._samples[index][:2] not in self._twice:
+                names |= dict.fromkeys(self.row(index).cells)
         self.columns = tuple(names)
 
     def __len__(self) -> int:
@@ -53,7 +55,12 @@ class TarTable(Table):
         return f"{shard.name}, {stem}"
 
     def row(self, index: int) -> Row:
-        shard, _, places = self._samples[index]
+        shard, stem, places = self._samples[index]
+        if (shard, stem) in self._twice:
+            raise ValueError(
+                f"{self.where(index)}: there are two files {self._twice[shard, stem]!r} in the "
+                "shard. Name each sample otherwise."
+            )
         cells: dict[str, Any] = {}
         with open(shard, "rb") as file:
             for ending, (offset, size) in places.items():
@@ -86,6 +93,8 @@ class TarTable(Table):
                     stem, _, ending = file.partition(".")
                     if stem and ending:
                         cells = samples.setdefault(f"{folder}/{stem}".lstrip("/"), {})
+                        if ending.lower() in cells:
+                            self._twice[shard, f"{folder}/{stem}".lstrip("/")] = member.name
                         cells[ending.lower()] = (member.offset_data, member.size)
         except (tarfile.TarError, OSError, EOFError) as error:
             raise LoadError(

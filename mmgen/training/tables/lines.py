@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmgen.training.tables.table import Row, Table
 
@@ -37,7 +38,7 @@ class JSONLines(Table):
     def row(self, index: int) -> Row:
         where = self.where(index)
         try:
-            cells = json.loads(self._lines[index][1])
+            cells = json.loads(self._lines[index][1], object_pairs_hook=_once_each)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{where}: this is no JSON: {error}") from None
         if not isinstance(cells, dict):
@@ -54,6 +55,16 @@ class JSONLines(Table):
             except ValueError:
                 continue
         return tuple(names)
+
+
+def _once_each(entries: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Entries of an object, none of which would be lost to another of its name."""
+    found = dict(entries)
+    if len(found) < len(entries):
+        names = [name for name, _ in entries]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it names {twice!r} twice.")
+    return found
 
 
 class AlignedLines(Table):
