@@ -5,6 +5,7 @@ Their latent is the value itself, in [-1, 1]: what a library does inside is its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,17 +15,17 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmgen.core.codec import Codec
+from mmgen.core.codec import Codec, Lossless
 from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities import image as images
 from mmgen.modalities.audio import files as sounds
 from mmgen.modalities.audio.value import Audio
-from mmgen.modalities.image.files import load_batch
+from mmgen.modalities.image.files import fit_into_square, load_batch
 from mmgen.modalities.video.value import Video
 
-__all__ = ["AnyFilm", "AnyImage", "AnySound"]
+__all__ = ["AnyFilm", "AnyImage", "AnySound", "EvenPixels"]
 
 # Sides, frames and samples of what a pipeline may give.
 _MOST_SIDE = 16_384
@@ -32,22 +33,12 @@ _MOST_SAMPLES = 2**28
 
 
 class AnyImage(Codec):
-    """z = 2 p - 1 for pixels p in [0, 1], (3, H, W). Levels are rounded as diffusers rounds.
-
-    Args:
-        size: Side of the images, if a model has one of its own; None for any size.
-    """
+    """z = 2 p - 1 for pixels p in [0, 1], (3, H, W). Levels are rounded as diffusers rounds."""
 
     elementwise = True
 
-    def __init__(self, size: int | None = None) -> None:
-        super().__init__()
-        self.size = size
-
     @property
     def spec(self) -> Spec:
-        if self.size is not None:
-            return Spec("image", "continuous", (3, self.size, self.size), low=-1.0, high=1.0)
         shape = (3, "H", "W")
         return Spec("image", "continuous", shape, low=-1.0, high=1.0, max_length=_MOST_SIDE)
 
@@ -57,8 +48,6 @@ class AnyImage(Codec):
         return cls()
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
-        if self.size is not None:
-            return {"pixels": load_batch(values, size=self.size)}
         rows = [images.load(v) for v in values]
         if any(row.shape != rows[0].shape for row in rows):
             sizes = sorted({f"{row.shape[2]}x{row.shape[1]}" for row in rows})
@@ -78,8 +67,64 @@ class AnyImage(Codec):
         return latent.z.float()
 
     def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:
-        pixels = tensors["pixels"].movedim(-3, -1).cpu().numpy()
-        return [Image.fromarray(np.ascontiguousarray(p)) for p in pixels]
+        return _pictures(tensors["pixels"])
+
+
+class EvenPixels(Lossless):
+    """z = (k + u - 1/2) / 127.5 - 1 for 8-bit pixels k, which networks of diffusers see as u = 1/2.
+
+    u is uniform on [0, 1) when a generator is given (uniform dequantisation) and 1/2 otherwise, so
+    densities are those of the 8-bit values.
+
+    Args:
+        size: Side S of the square images.
+
+    Source: A note on the evaluation of generative models (Theis et al., 2015), Sec. 3.1,
+    arXiv:1511.01844.
+    """
+
+    elementwise = True
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    @classmethod
+    def debug(cls) -> EvenPixels:
+        """A tiny one."""
+        return cls(8)
+
+    @property
+    def spec(self) -> Spec:
+        return Spec("image", "continuous", (3, self.size, self.size), low=-1.0, high=1.0)
+
+    def adapt(self, value: Any) -> Any:
+        return fit_into_square(value, self.size)
+
+    def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
+        return {"pixels": load_batch(values, size=self.size)}
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> Latent:
+        levels = tensors["pixels"].float()
+        if generator is not None:
+            levels = levels + torch.rand(levels.shape, generator=generator).to(levels.device) - 0.5
+        return Latent(levels / 127.5 - 1)
+
+    def decode(self, latent: Latent) -> dict[str, Tensor]:
+        return {"pixels": _levels(latent.z)}
+
+    def signal(self, latent: Latent) -> Tensor:
+        """Pixels (B, 3, S, S), those of an image in [-1, 1]."""
+        return latent.z.float()
+
+    def present(self, tensors: Mapping[str, Tensor]) -> list[Image.Image]:
+        return _pictures(tensors["pixels"])
+
+    def log_volume(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        levels = tensors["pixels"]
+        return torch.full((len(levels),), -math.log(127.5) * levels[0].numel())
 
 
 class AnyFilm(Codec):
@@ -189,6 +234,12 @@ class AnySound(Codec):
             Audio(np.ascontiguousarray(x[:, :n], dtype=np.float32), self.sampling_rate)
             for x, n in zip(samples, lengths, strict=True)
         ]
+
+
+def _pictures(pixels: Tensor) -> list[Image.Image]:
+    """Images of levels (B, 3, H, W)."""
+    rows = pixels.movedim(-3, -1).cpu().numpy()
+    return [Image.fromarray(np.ascontiguousarray(row)) for row in rows]
 
 
 def _levels(z: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
 from mmgen.backends.given import GivenCondition
-from mmgen.backends.values import AnyImage
+from mmgen.backends.values import EvenPixels
 from mmgen.core.codec import Codec
 from mmgen.core.spec import ConditionSpec
 from mmgen.families.diffusion.path import GaussianPath
@@ -121,7 +121,7 @@ def square_images(
     if not isinstance(size, int) or config.get("out_channels") != given:
         return None
     if vae is None:
-        return AnyImage(size) if channels == 3 else None
+        return EvenPixels(size) if channels == 3 else None
     if type(vae).__name__ != "AutoencoderKL":
         return None
     factor = 2 ** (len(vae.config.block_out_channels) - 1)

@@ -46,7 +46,7 @@ class OnSchedule(LibraryDenoiser):
         if self.predicts == "sample":
             return found
         # Beyond the last step there is nothing but noise to the network either way.
-        t = t.clamp(max=self.path.last)
+        t = t.double().clamp(max=self.path.last)
         alpha, sigma = expand(self.path.alpha(t), z_t), expand(self.path.sigma(t), z_t)
         if self.predicts == "v_prediction":
             return alpha * z_t - sigma * found

@@ -1,11 +1,14 @@
 r"""log p(x) of what a denoiser defines: by its flow, or by its variational bound.
 
-**Flow.** Following v = alpha' x_0 + sigma' (z - alpha x_0) / sigma from data to noise,
+**Flow.** In the angle u = atan(sigma / alpha) and y = z / sqrt(alpha^2 + sigma^2), the flow of
+every path is the same bounded one, dy/du = (cos(u) y - x_0) / sin(u). Following it from data to
+noise,
 
-    log p_s(z_s) = log N(z_1; 0, I) + int_s^1 div v(z_t, t) dt,
+    log p_s(y_s) = log N(y_1; 0, I) + int_s^1 div dy/du du,
 
-where z_1 is standard normal. The divergence is a trace of Jacobians: summed over all dimensions
-when they are few, else estimated by random signs e as e . (dv/dz) e.
+where y_1 is standard normal. (In t, a schedule that hides data in its last moments has a velocity
+that no solver follows.) The divergence is a trace of Jacobians: summed over all dimensions when
+they are few, else estimated by random signs e as e . (dv/dy) e.
 
 **Bound.** With l = log(alpha^2 / sigma^2), q(z_l | x) the Gaussian of the path and x_hat(z_l) what
 the denoiser gives,
@@ -26,8 +29,9 @@ weight in the bound. The flow's density is then that of x + (sigma_s / alpha_s) 
 part in a thousand; it is that of x up to O(sigma_s^2) where p is smooth on that scale.
 
 Sources: Score-Based Generative Modeling through SDEs (Song et al., 2020), arXiv:2011.13456,
-Eq. 39-40; FFJORD (Grathwohl et al., 2018), arXiv:1810.01367, Sec. 3.1; Variational Diffusion Models
-(Kingma et al., 2021), arXiv:2107.00630, Eq. 11 and 17-18.
+Eq. 39-40; Progressive Distillation (Salimans & Ho, 2022), arXiv:2202.00512, App. D; FFJORD
+(Grathwohl et al., 2018), arXiv:1810.01367, Sec. 3.1; Variational Diffusion Models (Kingma et al.,
+2021), arXiv:2107.00630, Eq. 11 and 17-18.
 """
 
 from __future__ import annotations
@@ -50,6 +54,9 @@ EXACT_DIMS = 16
 
 # Where both methods stop short of data.
 LEAST_TIME = 1e-3
+
+# Steps of the flow before it is given up.
+MOST_STEPS = 3000
 
 # Share of the bound's mixture that starts later; the rest starts at the least time.
 LATER = 1e-3
@@ -86,32 +93,39 @@ def flow_log_prob(
 
     Returns:
         nats (B,): "exact" but for the solver's tolerance, or an "estimate" with its error.
+
+    Raises:
+        ValueError: If no solver follows it, because the denoiser changes too fast or gives NaN.
     """
+    own = x.dtype
+    if x.device.type != "mps":
+        # Near data y and x_0 are all but the same, and the solver sees their rounding.
+        x = x.double()
     num_dims, batch = x[0].numel(), len(x)
     exact = num_dims <= EXACT_DIMS
     probes = _unit_vectors(x) if exact else _signs(x, generators, num_probes)
     num_traces = 1 if exact else len(probes)
-    ends = torch.tensor([least_time, 1.0], dtype=torch.float64)
-    alpha = float(path.alpha(ends[0]))
+    angles = _angle(path, torch.tensor([least_time, 1.0], dtype=torch.float64))
+    share = math.cos(float(angles[0]))
 
-    def slope(t: Tensor, state: Tensor) -> Tensor:
-        z = state[:, :num_dims].reshape(x.shape)
-        v, traces = _velocity_and_traces(denoise, z, t, path, probes)
+    def slope(angle: Tensor, state: Tensor) -> Tensor:
+        y = state[:, :num_dims].reshape(x.shape)
+        v, traces = _velocity_and_traces(denoise, y, angle, path, probes)
         traces = traces.sum(1, keepdim=True) if exact else traces
         return torch.cat((v.reshape(batch, num_dims), traces), dim=1)
 
-    start = torch.cat((x.flatten(1) * alpha, x.new_zeros(batch, num_traces)), dim=1)
-    end = _solve(slope, start, ends, num_dims=num_dims, tolerance=tolerance)
+    start = torch.cat((x.flatten(1) * share, x.new_zeros(batch, num_traces)), dim=1)
+    end = _solve(slope, start, angles, num_dims=num_dims, tolerance=tolerance)
     base = -0.5 * (end[:, :num_dims].square().sum(1) + num_dims * math.log(2 * math.pi))
     traces = end[:, num_dims:]
     std_error = torch.zeros_like(base) if exact else traces.std(1) / math.sqrt(num_traces)
     divergence = "exact divergence" if exact else f"divergence from {num_traces} random probes"
     solver = f"dopri5 with tolerance {tolerance:g}"
     return LogProb(
-        # alpha x is what the flow starts at; its log-volume makes the density one of x.
-        nats=base + traces.mean(1) + num_dims * math.log(alpha),
+        # cos(u) x is what the flow starts at; its log-volume makes the density one of x.
+        nats=(base + traces.mean(1) + num_dims * math.log(share)).to(own),
         kind="exact" if exact else "estimate",
-        std_error=std_error,
+        std_error=std_error.to(own),
         num_dims=torch.full((batch,), num_dims, device=x.device),
         how=f"probability-flow ODE from t = {least_time:g}, {solver}, {divergence}",
     )
@@ -189,36 +203,53 @@ def _solve(
     num_dims: int,
     tolerance: float,
 ) -> Tensor:
-    """The state (B, D + K) at ends[1] from that at ends[0], as exact for each row as if alone."""
+    """The state (B, D + K) at ends[1] from that at ends[0], as exact for each row as if alone.
+
+    Raises:
+        ValueError: If it takes more than `MOST_STEPS`, or steps of no length.
+    """
 
     def worst(error: Tensor) -> Tensor:
         rms = error[:, :num_dims].square().mean(1).sqrt()
         return torch.maximum(rms, error[:, num_dims:].abs().amax(1)).max()
 
     times = ends.to(start.device, start.dtype)
-    options = {"norm": worst}
-    return odeint(
-        slope, start, times, rtol=tolerance, atol=tolerance, method="dopri5", options=options
-    )[1]
+    # Left to itself it steps beyond the end, where there is no time.
+    options = {"norm": worst, "step_t": times[1:], "max_num_steps": MOST_STEPS}
+    accurate = {"rtol": tolerance, "atol": tolerance, "method": "dopri5"}
+    try:
+        return odeint(slope, start, times, **accurate, options=options)[1]
+    except AssertionError as error:
+        raise ValueError(
+            f"The flow of this model could not be followed ({error}): its network changes too fast,"
+            ' or gives NaN. Ask for the bound: likelihood="bound".'
+        ) from None
+
+
+def _angle(path: GaussianPath, t: Tensor) -> Tensor:
+    """u = atan(sigma / alpha) at times t."""
+    return torch.atan2(path.sigma(t), path.alpha(t))
 
 
 def _velocity_and_traces(
-    denoise: Denoise, z: Tensor, t: Tensor, path: GaussianPath, probes: Tensor
+    denoise: Denoise, y: Tensor, angle: Tensor, path: GaussianPath, probes: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """v (B, *event) and e . (dv/dz) e (B, K) for probes e (K, B, *event)."""
+    """dy/du (B, *event) and e . d(dy/du)/dy e (B, K) for probes e (K, B, *event)."""
+    cosine, sine = angle.double().cos(), angle.double().sin()
+    t = path.time_at(2 * (cosine.clamp(min=1e-9).log() - sine.log()))
+    radius = (path.alpha(t).square() + path.sigma(t).square()).sqrt().to(y.dtype)
     with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        x_0 = denoise(z, t.to(z.dtype).expand(len(z)))
+        y = y.detach().requires_grad_()
+        x_0 = denoise(radius * y, t.to(y.dtype).expand(len(y)))
         products = [
-            torch.autograd.grad(x_0, z, e, retain_graph=i + 1 < len(probes))[0]
+            torch.autograd.grad(x_0, y, e, retain_graph=i + 1 < len(probes))[0]
             for i, e in enumerate(probes)
         ]
-    growth = path.sigma_slope(t) / path.sigma(t)
-    pull = path.alpha_slope(t) - path.alpha(t) * growth
+    cosine, sine = cosine.to(y.dtype), sine.to(y.dtype)
     inner = [(e * g).flatten(1).sum(1) for e, g in zip(probes, products, strict=True)]
     squares = probes.square().flatten(2).sum(2).T
-    v = growth * z.detach() + pull * x_0.detach()
-    return v, growth * squares + pull * torch.stack(inner, dim=1)
+    v = (cosine * y.detach() - x_0.detach()) / sine
+    return v, (cosine * squares - torch.stack(inner, dim=1)) / sine
 
 
 def _unit_vectors(x: Tensor) -> Tensor:

@@ -110,6 +110,15 @@ def test_errors_that_noise_would_hide_do_not_ruin_the_bound(wide: Any, path: Gau
     assert found.std_error.max() < x[0].numel()
 
 
+def test_a_flow_that_cannot_be_followed_says_so(plane: Any) -> None:
+    def broken(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return z * torch.nan
+
+    own = {"path": Straight(), "generators": _seeds(2)}
+    with pytest.raises(ValueError, match=r'could not be followed .*likelihood="bound"'):
+        flow_log_prob(broken, plane.sample(2), **own)
+
+
 def test_bound_is_chosen_by_name(plane: Any) -> None:
     x = plane.sample(3)
     conditional = dataclasses.replace(
