@@ -39,7 +39,14 @@ def test_a_model_of_transformers_says_it_of_its_small_files(
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 @pytest.mark.parametrize(
-    "make", [tiny_code_speakers.csm, tiny_code_speakers.dia, tiny_policies.pi0, tiny_seers.qwen2_vl]
+    "make",
+    [
+        tiny_code_speakers.csm,
+        tiny_code_speakers.dia,
+        tiny_code_speakers.pocket_tts,
+        tiny_policies.pi0,
+        tiny_seers.qwen2_vl,
+    ],
 )
 def test_so_do_those_that_speak_act_and_see(make: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = make(tmp_path / "own")

@@ -18,9 +18,15 @@ from transformers import (
     DiaProcessor,
     DiaTokenizer,
     EncodecFeatureExtractor,
+    PocketTTSAudioTokenizerConfig,
+    PocketTTSAudioTokenizerModel,
+    PocketTTSConfig,
+    PocketTTSFeatureExtractor,
+    PocketTTSForConditionalGeneration,
+    PocketTTSProcessor,
 )
 
-__all__ = ["csm", "dia"]
+__all__ = ["csm", "dia", "pocket_tts"]
 
 _CODES = 32
 _TEMPLATE = (
@@ -118,4 +124,70 @@ def dia(folder: Path) -> Path:
     codec = DacModel.from_pretrained(folder / "vocoder")
     heard = DiaFeatureExtractor(sampling_rate=44100, hop_length=512)
     DiaProcessor(heard, DiaTokenizer(), audio_tokenizer=codec).save_pretrained(folder)
+    return folder
+
+
+def pocket_tts(folder: Path) -> Path:
+    """Pocket TTS, and its codec of 24 kHz, a vector of which is eight samples."""
+    named = {n: f"<|{n}|>" for n in ("audio_prompt", "audio_latent", "audio_bos", "prompt_bos")}
+    tokenizer = byte_tokenizer(*named.values())
+    tokenizer.pad_token, tokenizer.padding_side = "<|end|>", "left"
+    ids = {n: tokenizer.convert_tokens_to_ids(t) for n, t in named.items()}
+    attributes = {
+        "audio_prompt_token": named["audio_prompt"],
+        "audio_latent_token": named["audio_latent"],
+        "audio_bos_token": named["audio_bos"],
+        "audio_prompt_bos_token": named["prompt_bos"],
+    }
+    tokenizer._set_model_specific_special_tokens(attributes)
+    config = PocketTTSConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=1024,
+        latent_dim=8,
+        pad_token_id=0,
+        audio_prompt_token_id=ids["audio_prompt"],
+        audio_latent_token_id=ids["audio_latent"],
+        audio_bos_token_id=ids["audio_bos"],
+        audio_prompt_bos_token_id=ids["prompt_bos"],
+        flow_head_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "latent_dim": 8,
+            "condition_dim": 32,
+            "frequency_embedding_size": 16,
+        },
+    )
+    model = _louder(PocketTTSForConditionalGeneration(config))
+    model.generation_config.update(do_sample=True, temperature=0.7, eos_threshold=0.5)
+    model.save_pretrained(folder)
+    codec = PocketTTSAudioTokenizerModel(
+        PocketTTSAudioTokenizerConfig(
+            hidden_size=16,
+            num_filters=2,
+            upsampling_ratios=[2, 2],
+            latent_stride=2,
+            latent_dim=8,
+            upsample_groups=16,
+            num_hidden_layers=1,
+            intermediate_size=16,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+        )
+    )
+    _louder(codec).save_pretrained(folder / "vocoder")
+    codec = PocketTTSAudioTokenizerModel.from_pretrained(folder / "vocoder")
+    heard = PocketTTSFeatureExtractor(frame_size=8, pad_to_multiple_of=8)
+    template = (
+        "{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'audio' %}"
+        "<|prompt_bos|><|audio_prompt|>{% endif %}{% endfor %}{% for p in m['content'] %}"
+        "{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}"
+        "<|audio_bos|>"
+    )
+    PocketTTSProcessor(
+        heard, tokenizer, audio_tokenizer=codec, chat_template=template
+    ).save_pretrained(folder)
     return folder

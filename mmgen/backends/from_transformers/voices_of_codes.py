@@ -1,13 +1,16 @@
 """How classes of transformers are asked for a sound that generate the codes of one.
 
-A reference is a sound whose voice is imitated; what is said in it is told beside it.
+A reference is a sound whose voice is imitated; what is said in it is told beside it, but for Pocket
+TTS, whose codes are vectors.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.foreign import Place
-from mmgen.backends.from_transformers.files import load_reader, load_words
+from mmgen.backends.from_transformers.files import load_files, load_reader, load_words
+from mmgen.backends.from_transformers.picture_processors import PROCESSOR_FILES
 from mmgen.backends.from_transformers.voice import (
     Counted,
     Parts,
@@ -25,13 +29,15 @@ from mmgen.backends.from_transformers.voice import (
     with_transcript,
 )
 from mmgen.backends.recognition import Recognised
+from mmgen.core.errors import LoadError
 from mmgen.core.options import Option
 
 __all__ = ["OF_CODES"]
 
 # One text is never padded; a tokenizer that has padded once is saved as one that does.
 _ALONE = {"padding": False}
-_WARMTH = {"maximum": 100.0, "optional": True, "kind": float}
+_FREE = {"optional": True, "kind": float}
+_WARMTH = {"maximum": 100.0, **_FREE}
 _OWN = "; the checkpoint's own if None."
 _LONGEST = Option(
     "max_new_tokens",
@@ -57,12 +63,7 @@ _CSM = (
 def _csm(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
     model, config = parts.model, parts.model.config
     read = parts.on_device(_csm_read(parts.reader, values, options["speaker"]))
-    most = config.max_position_embeddings
-    if read["input_ids"].shape[1] >= most:
-        raise ValueError(
-            f"The text and the reference take {read['input_ids'].shape[1]} places, and the model "
-            f"has {most} for them and for what it says. Shorten the reference."
-        )
+    _require_room(read, config.max_position_embeddings)
     with _kept_settings(model.depth_decoder):
         codes_TK = model.generate(
             **read,
@@ -98,6 +99,15 @@ def _csm_read(reader: Any, values: Mapping[str, Any], speaker: int) -> Mapping[s
     return reader.apply_chat_template(
         messages, tokenize=True, return_dict=True, processor_kwargs={"text_kwargs": _ALONE}
     )
+
+
+def _require_room(read: Mapping[str, Tensor], most: int) -> None:
+    count = read["input_ids"].shape[1]
+    if count >= most:
+        raise ValueError(
+            f"The text and the reference take {count} places, and the model has {most} for them "
+            "and for what it says. Shorten the reference."
+        )
 
 
 @contextmanager
@@ -178,6 +188,75 @@ def _dia_reads(model: nn.Module, reader: Any) -> Mapping[str, Callable[[Any], An
     return {"reference": partial(reference, rate=rate), "reference_text": _words}
 
 
+# Pocket TTS ---------------------------------------------------------------------------------------
+
+_POCKET = (
+    Option("temperature", None, "Below 1 likelier sounds" + _OWN, minimum=0.01, **_WARMTH),
+    Option(
+        "num_flow_steps",
+        None,
+        "Steps from noise to each vector" + _OWN,
+        minimum=1,
+        maximum=100,
+        optional=True,
+        kind=int,
+    ),
+    Option("eos_threshold", None, "End where an end scores above this" + _OWN, **_FREE),
+    replace(_LONGEST, help="Longest sound, in vectors; by the length of the text if None."),
+)
+_POCKET_SETTINGS = (
+    "short_text_max_words",
+    "frames_after_eos_short_text",
+    "frames_after_eos",
+    "fade_in_duration",
+)
+
+
+def _pocket(parts: Parts, values: Mapping[str, Any], options: Mapping[str, Any]) -> Tensor:
+    content: list[dict[str, Any]] = [{"type": "text", "text": values["text"]}]
+    if "reference" in values:
+        content.insert(0, {"type": "audio", "audio": values["reference"]})
+    read = parts.reader.apply_chat_template(
+        [{"role": "user", "content": content}],
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs={"text_kwargs": _ALONE},
+    )
+    _require_room(read, parts.model.config.max_position_embeddings)
+    asked = {**parts.on_device(read), **given(**options)}
+    vectors_TD = parts.model.generate(**asked, do_sample=True, return_dict_in_generate=False)[0]
+    return parts.reader.decode(vectors_TD)[:, None]
+
+
+def _pocket_reader(found: Recognised, place: Place, codec: nn.Module | None) -> Any:
+    from transformers import PocketTTSProcessor
+
+    files = load_files(found, place, PROCESSOR_FILES)
+    stated = json.loads(files.get("processor_config.json", b"{}"))
+    template = files.get("chat_template.jinja")
+    if template is None:
+        raise LoadError(
+            f"{found.source} lacks chat_template.jinja, which says how a voice and a text are put. "
+            "Get its processor's files, too."
+        )
+    return PocketTTSProcessor(
+        load_reader(found, place, "AutoFeatureExtractor"),
+        load_words(found, place),
+        audio_tokenizer=codec,
+        chat_template=template.decode(),
+        **{name: stated[name] for name in _POCKET_SETTINGS if name in stated},
+    )
+
+
+def _pocket_counts(model: nn.Module, reader: Any) -> Counted:
+    return Counted(reader.tokenizer, model.config.max_position_embeddings - 1)
+
+
+def _pocket_reads(model: nn.Module, reader: Any) -> Mapping[str, Callable[[Any], Any]]:
+    return {"reference": partial(reference, rate=reader.feature_extractor.sampling_rate)}
+
+
 def _words(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise TypeError(f"Expected what the reference says as a text, got {value!r:.60}.")
@@ -202,6 +281,16 @@ OF_CODES: Mapping[str, Voice] = {
         vocoder=("DacModel", "descript/dac_44khz"),
         reader=_dia_reader,
         **_IMITATING,
+    ),
+    "PocketTTSForConditionalGeneration": Voice(
+        _pocket,
+        lambda model, reader: _POCKET,
+        lambda model, codec: codec.config.sampling_rate,
+        _pocket_counts,
+        optional=("reference",),
+        reads=_pocket_reads,
+        vocoder=("PocketTTSAudioTokenizerModel", "eustlb/pocket-tts-audio-tokenizer"),
+        reader=_pocket_reader,
     ),
 }
 """Those that are loaded, by the name of their class."""

@@ -42,6 +42,7 @@ _TABLES: tuple[tuple[str, What], ...] = (
 _CLASSES: dict[str, tuple[str, What]] = {
     "CsmForConditionalGeneration": ("csm", _IMITATION),
     "DiaForConditionalGeneration": ("dia", _IMITATION),
+    "PocketTTSForConditionalGeneration": ("pocket_tts", _IMITATION),
     "PI0ForConditionalGeneration": ("pi0", ("robotics", "actions", ("text", "image"))),
     "SeamlessM4TForSpeechToSpeech": ("seamless_m4t", ("audio-to-audio", "audio", ("audio",))),
     "SeamlessM4TModel": ("seamless_m4t", ("translation", "text", ("text", "audio"))),

@@ -60,6 +60,7 @@ ARCHITECTURES: Mapping[tuple[str, str], tuple[str, ...]] = {
         "FastSpeech2ConformerWithHifiGan",
         "CsmForConditionalGeneration",
         "DiaForConditionalGeneration",
+        "PocketTTSForConditionalGeneration",
     ),
     ("transformers", "text-to-audio"): ("MusicgenForConditionalGeneration",),
 }
