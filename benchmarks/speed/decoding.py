@@ -8,6 +8,8 @@ network alone, token by token, with the same ids ("network"): overhead is mmgen 
 Of one text, the bytes of weights that a token needs, times the tokens in a second, are put over
 the rate at which the machine reads its memory. Weights of a few megabytes stay in the cache, so
 that the share says how far a small model is from being bound by memory, and may be above 1.
+Peak memory is that of one translation in a process of its own, imports included; the one of
+transformers has loaded the pipeline too, of which it takes the shape.
 
     python -m benchmarks.speed.decoding --repeats 9
 """
@@ -27,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.limits import gigabytes_per_second, reading, weight_bytes
+from benchmarks.speed.memory import peak_of
 from benchmarks.speed.timing import Spread, interleave, ratio
 from mmgen.core.errors import LoadError
 from mmgen.evaluation.record import write_result
@@ -34,7 +37,7 @@ from mmgen.evaluation.task import Task
 from mmgen.nn.tokens import TokenTransformer
 from mmgen.pipeline import Pipeline
 
-__all__ = ["TASK", "main"]
+__all__ = ["TASK", "alone", "main"]
 
 TASK = Task(
     summary="Translations and molecules by mmgen, and by transformers' generate on the same shape.",
@@ -73,6 +76,12 @@ TASK = Task(
             "translation/1/share_of_limit",
             "higher",
             "{translation/1/transformers_share_of_limit} by transformers",
+        ),
+        (
+            "peak memory of a translation, MB",
+            "translation/peak_memory_mb/mmgen",
+            "lower",
+            "{translation/peak_memory_mb/transformers} by transformers",
         ),
     ),
 )
@@ -190,6 +199,30 @@ def _library(
     return run, nn.ModuleList([model.get_decoder(), model.lm_head])
 
 
+def alone(name: str, way: str, tokens: int) -> None:
+    """One value in one way, for the memory of this process to be measured.
+
+    Args:
+        name: Of `SUBJECTS`.
+        way: "mmgen" or "transformers".
+        tokens: Of the value.
+    """
+    subject = SUBJECTS[name]
+    pipe, _ = _pipeline(subject, quick=False)
+    if way == "mmgen":
+        pipe(subject.conditions[0], max_new_tokens=tokens, seed=0, **subject.options)
+    else:
+        _library(_network(pipe), subject, 1, tokens)[0]()
+
+
+def _peaks(name: str, tokens: int) -> dict[str, float]:
+    own = "from benchmarks.speed.decoding import alone; alone({!r}, {!r}, {})"
+    return {
+        way: peak_of(["-c", own.format(name, way, tokens)], what=f"{name} by {way}")
+        for way in ("mmgen", "transformers")
+    }
+
+
 def _measure(subject: _Subject, *, tokens: int, repeats: int, quick: bool) -> dict[str, Any]:
     pipe, weights = _pipeline(subject, quick)
     network = _network(pipe)
@@ -259,6 +292,9 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     for name, subject in SUBJECTS.items():
         print(f"{name}, {repeats} times ...", file=sys.stderr)
         scores[name] = _measure(subject, tokens=tokens, repeats=repeats, quick=asked.quick)
+        # Each is a process of its own, too slow for a glance.
+        scores[name]["peak_memory_mb"] = None if asked.quick else _peaks(name, tokens)
+        print(f"peak memory, MB: {scores[name]['peak_memory_mb']}")
     return write_result(
         asked.output / "speed_decoding.json",
         task="speed of decoding",

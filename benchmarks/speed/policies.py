@@ -4,7 +4,8 @@ From an observation to a chunk of actions by the pipeline ("mmgen"); the same nu
 the same network with the same condition in a plain loop of diffusers' Euler sampler of flows, from
 noise to a chunk and no more ("diffusers"); and the calls alone, with the arguments that mmgen gave
 them ("network"). Timed in turns in one run, with a product of matrices whose rate is the machine's
-limit.
+limit. Peak memory is that of one chunk in a process of its own, imports included; the one of
+diffusers has loaded the pipeline too, whose network it calls.
 
     python -m benchmarks.speed.policies --repeats 15
 """
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.speed.calls import Calls, matmul
+from benchmarks.speed.memory import peak_of
 from benchmarks.speed.timing import Spread, interleave, ratio
 from mmgen import hub
 from mmgen.evaluation.record import write_result
@@ -29,7 +31,7 @@ from mmgen.evaluation.task import Task
 from mmgen.families.diffusion import Diffusion
 from mmgen.pipeline import Pipeline
 
-__all__ = ["TASK", "main"]
+__all__ = ["TASK", "alone", "main"]
 
 TASK = Task(
     summary="A chunk of actions by a diffusion policy, beside diffusers' sampler on its network.",
@@ -63,6 +65,12 @@ TASK = Task(
             "higher",
             "1 is the limit",
         ),
+        (
+            "peak memory of a chunk, MB",
+            "peak_memory_mb/mmgen",
+            "lower",
+            "{peak_memory_mb/diffusers} by diffusers",
+        ),
     ),
 )
 PROTOCOL = TASK.protocol
@@ -93,8 +101,36 @@ def _diffusers(calls: Calls, num_steps: int) -> Callable[[], Tensor]:
     return run
 
 
+def _network(pipe: Pipeline) -> nn.Module:
+    return next(m for m in pipe.model.modules() if isinstance(m, Diffusion)).network
+
+
+def _seen() -> Any:
+    return hub.find_recipe(PIPELINE).module().PREVIEW[0]
+
+
+def alone(way: str) -> None:
+    """One chunk in one way, "mmgen" or "diffusers", for the memory of this process to be measured.
+
+    Args:
+        way: Which.
+    """
+    pipe = Pipeline.from_pretrained(PIPELINE)
+    call = partial(pipe, [_seen()], seed=0)
+    if way == "mmgen":
+        call()
+        return
+    calls = Calls.of(_network(pipe), call)
+    _diffusers(calls, len(calls.arguments))()
+
+
+def _peaks() -> dict[str, float]:
+    own = "from benchmarks.speed.policies import alone; alone({!r})"
+    return {way: peak_of(["-c", own.format(way)], what=way) for way in ("mmgen", "diffusers")}
+
+
 def _measure(pipe: Pipeline, seen: Any, repeats: int) -> dict[str, Any]:
-    network = next(m for m in pipe.model.modules() if isinstance(m, Diffusion)).network
+    network = _network(pipe)
     product, flops = matmul(512, torch.float32)
     found = {}
     for count in BATCHES:
@@ -144,8 +180,10 @@ def main(arguments: Sequence[str] | None = None) -> Path:
         parser.error(f"--repeats is at least 1, got {asked.repeats}")
     repeats = 2 if asked.quick else asked.repeats
     pipe = Pipeline.debug(PIPELINE) if asked.quick else Pipeline.from_pretrained(PIPELINE)
-    seen = hub.find_recipe(PIPELINE).module().PREVIEW[0]
-    batches = _measure(pipe, seen, repeats)
+    batches = _measure(pipe, _seen(), repeats)
+    # Each is a process of its own, too slow for a glance.
+    peaks = None if asked.quick else _peaks()
+    print(f"peak memory, MB: {peaks}")
     return write_result(
         asked.output / "speed_policies.json",
         task="speed of policies",
@@ -159,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> Path:
         },
         scores={
             "batches": batches,
+            "peak_memory_mb": peaks,
             "seconds_of_actions": round(pipe.codec.spec.shape[0] / HERTZ, 4),
         },
     )

@@ -76,6 +76,9 @@ def test_pipelines_of_tokens_beside_generate(
             assert ours == pytest.approx(theirs, rel=0.1)
             # So little of a tiny network that it rounds to nothing, but measured.
             assert own["times_transformers"]["repeats"] == 1 and 0 <= own["share_of_limit"] < 1
+        assert found["peak_memory_mb"] is None
+    for way in ("mmgen", "transformers"):
+        module.alone("translation", way, 4)
     with pytest.raises(SystemExit):
         module.main(["--tokens", "99"])
 
@@ -86,6 +89,9 @@ def test_a_policy_beside_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     module.main(["--quick", "--output", str(tmp_path)])
     scores = json.loads((tmp_path / "speed_policies.json").read_text())["scores"]
     assert scores["seconds_of_actions"] == 8 / module.HERTZ
+    assert scores["peak_memory_mb"] is None
+    for way in ("mmgen", "diffusers"):
+        module.alone(way)
     for count in module.BATCHES:
         own = scores["batches"][str(count)]
         assert own["network_calls"] > 1 and 0 < own["share_of_limit"]
