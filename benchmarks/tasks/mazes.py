@@ -23,11 +23,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.arguments import asked_options, task_parser
+from benchmarks.records import record_path, record_pipeline
 from benchmarks.sheets import bordered, write_sheet
 from mmgen import Pipeline
 from mmgen.core.errors import SpecError
 from mmgen.evaluation.intervals import Proportion
-from mmgen.evaluation.record import write_result
 from mmgen.evaluation.task import Task
 from mmgen.simulators.mazes import (
     Maze,
@@ -228,33 +228,28 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
     asked = asked_options(chosen.option, pipe.options())
     cases = _cases(chosen.count)
     scores, plans = run(pipe, cases, seed=chosen.seed, tries=chosen.tries, options=asked)
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    own = [Path(chosen.pipeline).name.replace(":", "_"), *chosen.option]
-    name = "_".join(["mazes", *own]).replace("=", "-")
-    path = write_result(
-        chosen.output / f"{name}.json",
-        task="mazes",
+    shown = [_drawing(c, p) for c, p in zip(cases[:_NUM_SHOWN], plans, strict=False)]
+    sheet = record_path(chosen, "mazes").with_suffix(".png")
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    kinds = ("first", "best", "marked", "known", "straight", "exact")
+    found = {kind: scores[kind] for kind in kinds}
+    return record_pipeline(
+        chosen,
+        "mazes",
         protocol=PROTOCOL,
         settings={
-            "pipeline": chosen.pipeline,
             "count": chosen.count,
             "tries": chosen.tries,
             "cells": CELLS,
             "loops": LOOPS,
             "seed": chosen.seed,
             "maze_seed": MAZE_SEED,
-            "device": chosen.device,
             "options": {o.name: o.default for o in pipe.options()} | asked,
         },
         scores=scores,
+        lines=[f"{k:<10}{Proportion(v['successes'], v['count'])}" for k, v in found.items()],
+        sheets=[write_sheet(sheet, shown, (), columns=8)],
     )
-    shown = [_drawing(c, p) for c, p in zip(cases[:_NUM_SHOWN], plans, strict=False)]
-    sheet = write_sheet(chosen.output / f"{name}.png", shown, (), columns=8)
-    for key in ("first", "best", "marked", "known", "straight", "exact"):
-        found = scores[key]
-        print(f"{key:<10}{Proportion(found['successes'], found['count'])}")
-    print(f"{path}\n{sheet}")
-    return path
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 A maze is a grid of N x N square cells, some pairs of neighbours with a wall between. Lengths are in
 cells: x grows to the right and y downwards, cell (row, column) covers [column, column + 1) x
 [row, row + 1), and the whole lies in [0, N] x [0, N]. A path is a row of points (T, 2), (x, y), to
-be gone through in straight lines. Shortest ways over cells are made smooth: between the middles of
-two openings of a cell goes a quadratic curve that bends towards its centre. Such a curve stays in
-its cell, so that it meets no wall.
+be gone through in straight lines. A demonstration goes a shortest way from centre to centre, one
+cell at each point, and then waits at the goal: its k-th point tells of the way alone how it begins,
+and not how long it is.
 
 Mazes are made by the program alone: no data, no licence, no download.
 """
@@ -23,11 +23,11 @@ __all__ = [
     "Maze",
     "centre",
     "is_free",
+    "paced_path",
     "render",
     "sample_ends",
     "sample_maze",
     "shortest_way",
-    "smooth_path",
 ]
 
 Cell = tuple[int, int]
@@ -35,7 +35,6 @@ Cell = tuple[int, int]
 START, GOAL = (35, 165, 60), (220, 35, 40)
 """Colours of the cells where a path starts and ends, in pictures."""
 _WALL, _FLOOR = (10, 10, 10), (248, 248, 248)
-_CURVE_POINTS = 8
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,8 @@ def centre(cell: Cell) -> np.ndarray:
     return np.array([cell[1] + 0.5, cell[0] + 0.5], np.float32)
 
 
-def smooth_path(way: list[Cell], num_points: int) -> np.ndarray:
-    """A smooth path from the centre of the first cell to that of the last, in steps of one length.
+def paced_path(way: list[Cell], num_points: int) -> np.ndarray:
+    """A path from centre to centre, one cell at each point, that then waits at the goal.
 
     Args:
         way: Cells, each a neighbour of the one before.
@@ -162,21 +161,16 @@ def smooth_path(way: list[Cell], num_points: int) -> np.ndarray:
 
     Returns:
         (T, 2), (x, y) in cells, float32.
+
+    Raises:
+        ValueError: If the way has more cells than the path points.
     """
-    centres = np.array(way, np.float64)[:, ::-1] + 0.5
-    if len(way) == 1:
-        return np.repeat(centres, num_points, 0).astype(np.float32)
-    doors = (centres[1:] + centres[:-1]) / 2
-    s = np.linspace(0, 1, _CURVE_POINTS, endpoint=False)[:, None]
-    bends = (1 - s) ** 2 * doors[:-1, None] + s**2 * doors[1:, None]
-    bends += 2 * s * (1 - s) * centres[1:-1, None]
-    first = centres[:1] + (doors[:1] - centres[:1]) * s
-    last = doors[-1:] + (centres[-1:] - doors[-1:]) * s
-    line = np.concatenate([first, bends.reshape(-1, 2), last, centres[-1:]])
-    steps = np.diff(line, axis=0)
-    along = np.concatenate([[0.0], np.hypot(steps[:, 0], steps[:, 1]).cumsum()])
-    places = np.linspace(0, along[-1], num_points)
-    return np.stack([np.interp(places, along, line[:, k]) for k in (0, 1)], 1).astype(np.float32)
+    if len(way) > num_points:
+        raise ValueError(
+            f"A path of {num_points} points goes through as many cells at most; the way has "
+            f"{len(way)}. Give it more points."
+        )
+    return np.stack([centre(way[min(k, len(way) - 1)]) for k in range(num_points)])
 
 
 def is_free(maze: Maze, path: np.ndarray) -> bool:

@@ -16,11 +16,11 @@ from mmgen.modalities.image import ImageEncoder
 from mmgen.nn.grid import GridTransformer
 from mmgen.pipeline import Pipeline
 from mmgen.simulators.mazes import (
+    paced_path,
     render,
     sample_ends,
     sample_maze,
     shortest_way,
-    smooth_path,
 )
 from mmgen.training.pairs import DrawnPairs, Pairs
 
@@ -41,17 +41,17 @@ CARD = Card(
     x="actions",
     y="image",
     family="diffusion",
-    summary="A path of 24 points through a maze of 5 x 5 cells, from a picture of it.",
-    data="Mazes and smooth shortest ways drawn by mmgen.simulators.mazes, a program.",
+    summary="A path of 25 points through a maze of 5 x 5 cells, from a picture of it.",
+    data="Mazes and shortest ways drawn by mmgen.simulators.mazes, a program.",
     licence="Apache-2.0",
     parameters=378_306,
 )
 
-CELLS, LOOPS, POINTS = 5, 3, 24
+CELLS, LOOPS, POINTS = 5, 3, 25
 """Cells on a side, walls opened beyond a tree, and points of a path."""
 
 TRAINING = {
-    "steps": 3500,
+    "steps": 2000,
     "batch_size": 32,
     "optimizer": "muon",
     "learning_rate": 2e-3,
@@ -73,7 +73,7 @@ def _drawn(rng: np.random.Generator, *, marked: bool = True) -> tuple[np.ndarray
     """A picture of a maze and a path through it."""
     maze = sample_maze(rng, size=CELLS, num_loops=LOOPS)
     start, goal = sample_ends(rng, maze)
-    path = smooth_path(shortest_way(maze, start, goal), POINTS)
+    path = paced_path(shortest_way(maze, start, goal), POINTS)
     shown = {"start": start, "goal": goal} if marked else {}
     return render(maze, **shown, scale=_PIXELS), path
 
@@ -93,11 +93,23 @@ def pairs(split: str = "train") -> Pairs:
     return DrawnPairs(draw, length=_EPOCH)
 
 
-def build(*, dim: int = 64, depths: tuple[int, int] = (4, 2)) -> Pipeline:
-    """The pipeline with fresh weights; depths are those of the encoder and of the denoiser."""
+def build(*, dim: int = 64, depths: tuple[int, int] = (0, 2), look_ahead: int = POINTS) -> Pipeline:
+    """The pipeline with fresh weights.
+
+    Args:
+        dim: Width.
+        depths: Blocks of the encoder and of the denoiser.
+        look_ahead: Rounds of value iteration over the cells, and steps that are followed; a patch
+            of the picture is a cell.
+    """
     num_heads = dim // 32
     encoder = ImageEncoder(
-        CELLS * _PIXELS, patch_size=_PIXELS, dim=dim, depth=depths[0], num_heads=num_heads
+        CELLS * _PIXELS,
+        patch_size=_PIXELS,
+        dim=dim,
+        depth=depths[0],
+        num_heads=num_heads,
+        look_ahead=look_ahead,
     )
     codec = ActionChunks(POINTS, 2, low=0.0, high=float(CELLS), units="cell", clip=True)
     network = GridTransformer(

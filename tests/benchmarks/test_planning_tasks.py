@@ -12,7 +12,7 @@ import pytest
 
 from mmgen.core.errors import LoadError, SpecError
 from mmgen.pipeline import Pipeline
-from mmgen.simulators.mazes import shortest_way, smooth_path
+from mmgen.simulators.mazes import paced_path, shortest_way
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +44,7 @@ def test_demonstrations_succeed_and_chance_does_not(
     task: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def demonstrated(pipe: object, cases: list, *rest: object, **shown: object) -> list:
-        return [smooth_path(shortest_way(c.maze, c.start, c.goal), 32) for c in cases]
+        return [paced_path(shortest_way(c.maze, c.start, c.goal), 25) for c in cases]
 
     monkeypatch.setattr(task, "_plans", demonstrated)
     cases = task._cases(60)

@@ -11,11 +11,11 @@ from mmgen.simulators.mazes import (
     Maze,
     centre,
     is_free,
+    paced_path,
     render,
     sample_ends,
     sample_maze,
     shortest_way,
-    smooth_path,
 )
 
 SIZE = 5
@@ -57,13 +57,18 @@ def test_demonstrations_meet_no_wall_and_keep_their_pace() -> None:
     for _ in range(300):
         maze = sample_maze(rng, size=SIZE, num_loops=3)
         start, goal = sample_ends(rng, maze)
-        path = smooth_path(shortest_way(maze, start, goal), 32)
-        assert path.shape == (32, 2) and path.dtype == np.float32
+        way = shortest_way(maze, start, goal)
+        path = paced_path(way, SIZE**2)
+        assert path.shape == (SIZE**2, 2) and path.dtype == np.float32
         assert (path[0] == centre(start)).all() and (path[-1] == centre(goal)).all()
         assert is_free(maze, path)
-        # The chords of a curve in equal steps are of nearly equal length.
         lengths = np.linalg.norm(np.diff(path, axis=0), axis=1)
-        assert lengths.min() > 0.8 * lengths.max()
+        assert lengths.tolist() == [1.0] * (len(way) - 1) + [0.0] * (SIZE**2 - len(way))
+
+
+def test_a_path_has_a_point_for_each_cell() -> None:
+    with pytest.raises(ValueError, match="A path of 2 points.*the way has 3"):
+        paced_path([(0, 0), (0, 1), (0, 2)], 2)
 
 
 def test_the_judge_sees_walls() -> None:
