@@ -7,8 +7,10 @@ straight paths; RT-1 (Brohan et al., 2022), Sec. 5.2, arXiv:2212.06817, for acti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmgen.families.autoregressive import Autoregressive
+from mmgen.families.autoregressive.warping import Warping
 from mmgen.families.diffusion import Diffusion
 from mmgen.guidance.classifier_free import ClassifierFreeGuidance
 from mmgen.guidance.tokens import TokenGuidance
@@ -31,7 +33,7 @@ def diffusion_policy(
     normalisation: str = "min-max",
     dim: int = 128,
     depth: int = 3,
-    num_inference_steps: int = 10,
+    **choices: Any,
 ) -> Pipeline:
     """Flow matching on chunks of actions, with fresh weights.
 
@@ -43,7 +45,7 @@ def diffusion_policy(
         normalisation: Of actions, as `ActionChunks` takes it.
         dim: Width, a multiple of 32, which is that of an attention head.
         depth: Number of transformer blocks.
-        num_inference_steps: Steps from noise to actions.
+        choices: Further arguments of `Diffusion`; ten steps from noise to actions if not told.
     """
     encoder = ObservationEncoder(observations, dim=dim, num_heads=dim // 32)
     low, high = bounds
@@ -54,9 +56,8 @@ def diffusion_policy(
     network = GridTransformer(
         codec.spec.shape, dim=dim, depth=depth, num_heads=dim // 32, condition=encoder.spec
     )
-    model = Diffusion(
-        network, spec=codec.spec, target="data", num_inference_steps=num_inference_steps
-    )
+    own = {"target": "data", "num_inference_steps": 10} | choices
+    model = Diffusion(network, spec=codec.spec, **own)
     # An observation is all that a policy goes by: it is seldom withheld.
     return Pipeline(
         encoder=encoder,
@@ -75,6 +76,7 @@ def autoregressive_policy(
     num_bins: int = 256,
     dim: int = 128,
     depth: int = 3,
+    warping: Warping | None = None,
 ) -> Pipeline:
     """One number of one action after another, each as one of `num_bins` tokens.
 
@@ -86,6 +88,7 @@ def autoregressive_policy(
         num_bins: Tokens.
         dim: Width, a multiple of 32, which is that of an attention head.
         depth: Number of transformer blocks.
+        warping: How samples are drawn if not asked otherwise; as the model is, if None.
     """
     encoder = ObservationEncoder(observations, dim=dim, num_heads=dim // 32)
     low, high = bounds
@@ -99,9 +102,10 @@ def autoregressive_policy(
         condition=encoder.spec,
         causal=True,
     )
+    model = Autoregressive(network, spec=codec.spec, warping=warping)
     return Pipeline(
         encoder=encoder,
-        model=TokenGuidance(Autoregressive(network, spec=codec.spec), guidance_scale=1.0),
+        model=TokenGuidance(model, guidance_scale=1.0),
         codec=codec,
         condition_dropout=0.02,
     )

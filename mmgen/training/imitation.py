@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from mmgen.modalities.actions import Windows, read_rollouts
@@ -12,7 +13,7 @@ from mmgen.modalities.actions.rollouts import STATE
 from mmgen.pipeline import Pipeline
 from mmgen.policies import autoregressive_policy, diffusion_policy
 from mmgen.training.data import data_file
-from mmgen.training.pairs import IndexedPairs, Pairs
+from mmgen.training.pairs import DrawnPairs, IndexedPairs, Pairs
 
 __all__ = ["SETTINGS", "Imitation"]
 
@@ -38,6 +39,8 @@ class Imitation:
         history: Steps of observation that the policy sees.
         horizon: Steps of a chunk of actions.
         bounds: Least and greatest action that the environment carries out.
+        blur: Noise on actions, in deviations of each of their numbers, drawn anew each time a pair
+            is seen. To tokens, which do not know that bins lie side by side, it shows this.
     """
 
     expert: str
@@ -46,13 +49,24 @@ class Imitation:
     history: int
     horizon: int
     bounds: tuple[float, float] = (-1.0, 1.0)
+    blur: float = 0.0
 
     def pairs(self) -> Pairs:
         """Pairs (the last observations, the next actions), one for each step of the expert's."""
         low, high = self.bounds
         episodes = read_rollouts(data_file(self.expert), low=low, high=high)
         own = {"history": self.history, "horizon": self.horizon}
-        return IndexedPairs(Windows(episodes, **own, complete=True))
+        windows = Windows(episodes, **own, complete=True)
+        if not self.blur:
+            return IndexedPairs(windows)
+        spread = self.blur * np.concatenate([e.actions for e in episodes]).std(0)
+
+        def draw(index: int, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
+            seen, chunk = windows[index]
+            noise = rng.standard_normal(chunk.shape, np.float32) * spread
+            return seen, np.clip(chunk + noise, low, high)
+
+        return DrawnPairs(draw, len(windows))
 
     def diffusion(self, **choices: Any) -> Pipeline:
         """A `diffusion_policy` with fresh weights. Choices are those that are not fixed here."""

@@ -6,6 +6,7 @@ Data: the set `actions` below the folder that MMGEN_DATA names, with mujoco_Hopp
 from __future__ import annotations
 
 from mmgen.core.card import Card
+from mmgen.families.autoregressive.warping import Warping
 from mmgen.pipeline import Pipeline
 from mmgen.training.imitation import SETTINGS, Imitation
 from mmgen.training.pairs import Pairs
@@ -28,10 +29,10 @@ CARD = Card(
 ROLLOUT = {"environment": "Hopper-v4", "num_action_steps": 2}
 EXPERT = "actions/mujoco_Hopper-v4_expert.npz"
 
-TRAINING = SETTINGS | {"steps": 2500, "learning_rate": 1e-3}
+TRAINING = SETTINGS | {"steps": 600, "learning_rate": 1e-3}
 DEBUG = {"dim": 32, "depth": 1}
 
-_IMITATION = Imitation(expert=EXPERT, num_states=11, num_actions=3, history=2, horizon=4)
+_IMITATION = Imitation(expert=EXPERT, num_states=11, num_actions=3, history=2, horizon=4, blur=0.06)
 
 # About how the robot stands at the start.
 PREVIEW = _IMITATION.standing(1.25)
@@ -44,7 +45,7 @@ def pairs(split: str = "train") -> Pairs:
 
 def build(*, dim: int = 96, depth: int = 3) -> Pipeline:
     """The pipeline with fresh weights."""
-    return _IMITATION.tokens(num_bins=128, dim=dim, depth=depth)
+    return _IMITATION.tokens(num_bins=64, dim=dim, depth=depth, warping=Warping(temperature=0.0))
 
 
 def debug() -> Pipeline:
