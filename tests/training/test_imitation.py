@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,18 @@ def test_pairs_are_windows_of_what_is_carried_out(task: Imitation) -> None:
     assert chunk == pytest.approx(asked[1:4].clip(-1, 0.5))
     # The first observation stands for those before it, also in the second episode.
     assert pairs.pair(4, np.random.default_rng(0))[0][STATE].tolist() == [[100, 101, 102]] * 2
+
+
+def test_blurred_actions_are_drawn_anew_within_the_bounds(task: Imitation) -> None:
+    exact, pairs = task.pairs(), dataclasses.replace(task, blur=0.1).pairs()
+    assert len(pairs) == len(exact) and not pairs.fixed
+    (seen, chunk), (same, wanted) = (p.pair(1, np.random.default_rng(0)) for p in (pairs, exact))
+    assert (seen[STATE] == same[STATE]).all()
+    assert chunk.dtype == np.float32 and chunk.min() >= -1 and chunk.max() <= 0.5
+    assert (chunk == pairs.pair(1, np.random.default_rng(0))[1]).all()
+    assert (chunk != pairs.pair(1, np.random.default_rng(1))[1]).any()
+    # A tenth of their deviation, which is 0.6 at most.
+    assert 0 < np.abs(chunk - wanted).max() < 0.3
 
 
 @pytest.mark.parametrize("kind", ["diffusion", "tokens"])
