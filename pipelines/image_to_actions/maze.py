@@ -51,7 +51,7 @@ CELLS, LOOPS, POINTS = 5, 3, 25
 """Cells on a side, walls opened beyond a tree, and points of a path."""
 
 TRAINING = {
-    "steps": 2000,
+    "steps": 1400,
     "batch_size": 32,
     "optimizer": "muon",
     "learning_rate": 2e-3,
