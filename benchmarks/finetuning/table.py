@@ -31,7 +31,9 @@ def table(folder: Path = RECORDS) -> list[str]:
         for label, place, _, _ in task.about.shown:
             key = place.partition("/")[0]
             ends = [in_words(value_at(scores, f"{key}/{when}"), short=True) for when in _WHEN]
-            changes.append((label, " to ".join(ends)))
+            real = value_at(scores, f"{key}/real")
+            beside = "" if real is None else f" ({in_words(real, short=True)} of real ones)"
+            changes.append((label, " to ".join(ends) + beside))
         cells = (
             f"{task.about.summary} `{settings['pipeline']}`",
             f"{settings['pairs']:,}, {settings['held_out']:,} held out",

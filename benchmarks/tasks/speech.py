@@ -1,9 +1,8 @@
 """Can what a pipeline says be understood, and does it sound like the speaker?
 
 Sentences that no training has seen are said by the pipeline, in the voice of each speaker in turn.
-Beside every sample lies a recording of the same speaker saying the same: by the program flite
-(`simulated`), and by people, of the sets `kathleen` and `ljspeech` (`real`). An offline recogniser,
-pocketsphinx, hears both, and both are compared:
+Beside every sample lies a recording of the same speaker, a voice of the program flite, saying the
+same. An offline recogniser, pocketsphinx, hears both, and both are compared:
 
 - wer, cer: word and character error rates of what is heard, of recordings, of recordings that went
   through the pipeline's codec and back (`copies`), and of samples;
@@ -16,9 +15,10 @@ pocketsphinx, hears both, and both are compared:
 
     python -m benchmarks.tasks.speech --pipeline text-to-audio:speech
 
-Needs the program flite, and reads the sets `translation`, `kathleen` and `ljspeech` below the
-folder that MMGEN_DATA names. A recogniser is no listener: it was made from American voices, and
-what it makes of a recording is the measure of what it can make of a sample.
+Needs the program flite, and reads the set `translation` below the folder that MMGEN_DATA names. A
+recogniser is no listener: it was made from American voices, and what it makes of a recording is the
+measure of what it can make of a sample. What people say is measured where a pipeline learns their
+voices, by benchmarks.finetuning.speech_voice.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ __all__ = ["TASK", "main"]
 
 TASK = Task(
     summary="Can what a pipeline says be understood, and does it sound like the speaker?",
-    protocol=1,
+    protocol=2,
     minutes=10,
-    quick=("--count=4", "--real-count=1"),
+    quick=("--count=4",),
     quick_minutes=2,
     pipeline="text-to-audio:speech",
     x="audio",
     y=("text", "speaker"),
-    data=("translation", "kathleen", "ljspeech"),
+    data=("translation",),
     needs=(
         ("soundfile", "audio"),
         ("pocketsphinx", "bench"),
@@ -66,28 +66,22 @@ TASK = Task(
     ),
     shown=(
         (
-            "words heard wrong, voices of flite",
-            "simulated/samples/wer",
+            "words heard wrong",
+            "samples/wer",
             "lower",
-            "{simulated/recordings/wer} of recordings, {simulated/copies/wer} of copies",
+            "{recordings/wer} of recordings, {copies/wer} of copies",
         ),
         (
             "the same, over that of recordings",
-            "simulated/ratio",
+            "ratio",
             "lower",
             "1; at most 1.3 is asked for",
         ),
         (
-            "words heard wrong, real voices",
-            "real/samples/wer",
-            "lower",
-            "{real/recordings/wer} of recordings, {real/copies/wer} of copies",
-        ),
-        (
             "mel-cepstral distortion from the recording, dB",
-            "simulated/mcd/samples",
+            "mcd/samples",
             "lower",
-            "{simulated/mcd/copies} of copies, {simulated/mcd/other_sentences} by chance",
+            "{mcd/copies} of copies, {mcd/other_sentences} by chance",
         ),
         (
             "seconds of computing for each of sound",
@@ -124,14 +118,6 @@ def _simulated(count: int) -> list[_Item]:
         sound = Audio(said.samples[None], said.sampling_rate)
         found.append(_Item(said.text, said.speaker, resample(sound, RATE)))
     return found
-
-
-def _real(count: int) -> list[_Item]:
-    return [
-        _Item(text, speaker, sound)
-        for speaker in ("kathleen", "ljspeech")
-        for text, sound in speech.recordings(speaker, "val")[:count]
-    ]
 
 
 def _said(
@@ -246,11 +232,10 @@ def _speed(sounds: Sequence[Audio], seconds: Sequence[float]) -> dict[str, Any]:
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = task_parser("speech", pipeline="text-to-audio:speech", description=__doc__)
     parser.add_argument("--count", type=int, default=80, help="sentences that flite says")
-    parser.add_argument("--real-count", type=int, default=20, help="of each real voice, up to 20")
     parser.add_argument("--samples", type=Path, help="WAV file for some samples")
     chosen = parser.parse_args(given)
-    if chosen.count < 1 or chosen.real_count < 1:
-        parser.error("--count and --real-count are at least 1")
+    if chosen.count < 1:
+        parser.error("--count is at least 1")
     return chosen
 
 
@@ -265,27 +250,20 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
         The JSON file.
     """
     chosen = _arguments(given)
-    items = {"simulated": _simulated(chosen.count), "real": _real(chosen.real_count)}
+    items = _simulated(chosen.count)
     pipe = pipe or Pipeline.from_pretrained(chosen.pipeline, device=chosen.device)
     options = asked_options(chosen.option, pipe.options())
-    recogniser = Recogniser()
-    _said(pipe, items["simulated"][:1], chosen.seed, options)  # sets up what later calls find
-    scores: dict[str, Any] = {}
-    every: list[Audio] = []
-    spent: list[float] = []
-    for name, own in items.items():
-        samples, seconds = _said(pipe, own, chosen.seed, options)
-        sounds = {
-            "recordings": [item.recording for item in own],
-            "copies": _copies(pipe, own),
-            "samples": samples,
-        }
-        scores[name] = _scores(own, sounds, recogniser)
-        every += samples
-        spent += seconds
-    scores["speed"] = _speed(every, spent)
+    _said(pipe, items[:1], chosen.seed, options)  # sets up what later calls find
+    samples, seconds = _said(pipe, items, chosen.seed, options)
+    sounds = {
+        "recordings": [item.recording for item in items],
+        "copies": _copies(pipe, items),
+        "samples": samples,
+    }
+    scores = _scores(items, sounds, Recogniser())
+    scores["speed"] = _speed(samples, seconds)
     if chosen.samples:
-        save(in_a_row(every[:: max(1, len(every) // 8)]), chosen.samples)
+        save(in_a_row(samples[:: max(1, len(samples) // 8)]), chosen.samples)
     return record_pipeline(
         chosen,
         "speech",
@@ -294,7 +272,6 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
             "options": options,
             "seed": chosen.seed,
             "count": chosen.count,
-            "real_count": chosen.real_count,
             "sentence_seed": SENTENCE_SEED,
         },
         scores=scores,
@@ -303,17 +280,12 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
 
 
 def _lines(scores: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for name in ("simulated", "real"):
-        found = scores[name]
-        rates = (
-            f"{found[k]['wer']['share']:.1%} of {k}" for k in ("recordings", "copies", "samples")
-        )
-        lines.append(
-            f"{name}: words heard wrong {', '.join(rates)}; MCD {found['mcd']['samples']['mean']} "
-            f"dB; STOI of copies {found['stoi']['mean']}"
-        )
-    return [*lines, f"speed: {scores['speed']}"]
+    rates = (f"{scores[k]['wer']['share']:.1%} of {k}" for k in ("recordings", "copies", "samples"))
+    return [
+        f"words heard wrong: {', '.join(rates)}; MCD {scores['mcd']['samples']['mean']} dB; STOI "
+        f"of copies {scores['stoi']['mean']}",
+        f"speed: {scores['speed']}",
+    ]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""English text to speech at 16 kHz, in six voices.
+"""English text to speech at 16 kHz, in the four voices of flite.
 
-Data: the sets `translation`, `text`, `kathleen` and `ljspeech` below the folder that MMGEN_DATA
-names, and the program flite, which says the sentences of the first two. What it has said is kept in
-the folder that MMGEN_SPEECH names.
+Data: the sets `translation` and `text` below the folder that MMGEN_DATA names, and the program
+flite, which says their sentences. What it has said is kept in the folder that MMGEN_SPEECH names.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ CARD = Card(
     x="audio",
     y="text",
     family="diffusion",
-    summary="English text to speech at 16 kHz, in one of six voices.",
+    summary="English text to speech at 16 kHz, in one of four voices.",
     data=(
         "4,400 sentences of Tatoeba (CC BY 2.0 FR) and of Shakespeare (public domain), said by "
-        "four voices of flite (Carnegie Mellon University, a BSD-like licence), and 310 recordings "
-        "of two real ones: kathleen (CC0 1.0) and LJ Speech (public domain)."
+        "four voices of flite (Carnegie Mellon University, a BSD-like licence). Its vocoder also "
+        "heard 310 recordings: kathleen (CC0 1.0) and LJ Speech (public domain)."
     ),
     licence="Apache-2.0",
     parameters=4_778_228,
@@ -80,7 +79,7 @@ CARD = Card(
 )
 
 RATE = 16_000
-SPEAKERS = (*VOICES, "kathleen", "ljspeech")
+SPEAKERS = tuple(VOICES)
 
 TRAINING = {
     "steps": 2_032,
@@ -114,15 +113,14 @@ PREVIEW = [
     "The train to the coast leaves at half past nine.",
     {"text": "Would you like some tea?", "speaker": "slt"},
     {"text": "She sold her house and moved to Canada.", "speaker": "rms"},
-    {"text": "That is not what I meant to say, my lord.", "speaker": "kathleen"},
-    {"text": "He was born on the 3rd of May, 1912.", "speaker": "ljspeech"},
+    {"text": "That is not what I meant to say, my lord.", "speaker": "awb"},
+    {"text": "He was born on the 3rd of May, 1912.", "speaker": "kal"},
 ]
 
 # Three in four are of the first; what is said are so many of these sentences.
 _SIMULATED, _SAID = (("tatoeba", 4_800), ("shakespeare", 1_600)), 4_400
 _SEED = 20_261_128
-# A recording of a real voice is seen so often in an epoch: there are few of them.
-_COPIES = 4
+_VALIDATED = 64
 # The same that `benchmarks.tasks.vocoder` holds out.
 _HELD_OUT, _SPLIT_SEED = 20, 20_265
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z ,;:.?!'\-]*")
@@ -157,18 +155,11 @@ def recordings(speaker: str, split: str = "train") -> list[tuple[str, Audio]]:
 
 
 def pairs(split: str = "train") -> Pairs:
-    """Pairs ({"text", "speaker"}, sound). Only the training split has simulated ones."""
-    real = [
-        ({"text": text, "speaker": speaker}, sound)
-        for speaker in ("kathleen", "ljspeech")
-        for text, sound in recordings(speaker, split)
-    ]
-    if split != "train":
-        return ListedPairs(real)
-    simulated = [
-        ({"text": clip.text, "speaker": clip.speaker}, clip.path) for clip in corpus(_texts())
-    ]
-    return ListedPairs([*simulated, *real * _COPIES])
+    """Pairs ({"text", "speaker"}, sound), of sentences that flite says."""
+    texts = _texts() if split == "train" else _spread(sentences("tatoeba", split)[:_VALIDATED])
+    return ListedPairs(
+        [({"text": clip.text, "speaker": clip.speaker}, clip.path) for clip in corpus(texts)]
+    )
 
 
 def build(
@@ -229,8 +220,12 @@ def _texts() -> list[tuple[str, str]]:
     for source, count in _SIMULATED:
         known = [s for s in sentences(source) if s not in held_out]
         chosen += [known[i] for i in rng.permutation(len(known))[:count]]
-    chosen = [chosen[i] for i in rng.permutation(len(chosen))[:_SAID]]
-    return [(text, tuple(VOICES)[i % len(VOICES)]) for i, text in enumerate(chosen)]
+    return _spread([chosen[i] for i in rng.permutation(len(chosen))[:_SAID]])
+
+
+def _spread(texts: list[str]) -> list[tuple[str, str]]:
+    """Each text with a speaker, one after another."""
+    return [(text, SPEAKERS[i % len(SPEAKERS)]) for i, text in enumerate(texts)]
 
 
 def _pronounced(words: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -66,18 +66,16 @@ def test_speech(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     task = importlib.import_module("benchmarks.tasks.speech")
     pipe = Pipeline.debug("text-to-audio:speech")
     # Random weights say noise, in which a recogniser searches long: as little of it as can be.
-    given = ["--count=2", "--real-count=1", "--option=speed=4"]
+    given = ["--count=2", "--option=speed=4"]
     given += ["--samples", str(tmp_path / "some.wav")]
     path = task.main([*given, "--output", str(tmp_path / "results")], pipe=pipe)
-    scores = json.loads(path.read_text("utf-8"))["scores"]
-    found = scores["simulated"]
+    found = json.loads(path.read_text("utf-8"))["scores"]
     # What flite says is understood, what random weights say is not, and it sounds otherwise.
     assert found["recordings"]["wer"]["share"] < 0.4 < found["samples"]["wer"]["share"]
     assert found["recordings"]["wer"]["count"] in (10, 11, 12)
     assert set(found["samples"]["by_speaker"]) == {"slt", "rms"}
     assert found["mcd"]["samples"]["count"] == 2 and found["mcd"]["other_sentences"] is None
-    assert scores["real"]["samples"]["wer"]["count"] == 4
-    assert scores["speed"]["real_time_factor"] > 0 and (tmp_path / "some.wav").is_file()
+    assert found["speed"]["real_time_factor"] > 0 and (tmp_path / "some.wav").is_file()
     with pytest.raises(SystemExit):
         task.main(["--count", "0"], pipe=pipe)
     monkeypatch.delenv("MMGEN_DATA")
