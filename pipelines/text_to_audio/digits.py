@@ -71,7 +71,7 @@ DIGITS = {
 }
 
 TRAINING = {
-    "steps": 3_000,
+    "steps": 1_500,
     "batch_size": 32,
     "optimizer": "muon",
     "learning_rate": 2e-3,
