@@ -51,8 +51,13 @@ CARD = Card(
     ),
     licence="CC BY-SA 4.0 for the weights, as the recordings they learn from; code Apache-2.0.",
     parameters=772_738,
-    trained="Not yet: no weights are shipped. `mmgen train text-to-audio:digits` makes them.",
-    scores={},
+    trained="By this recipe on one core of an AMD EPYC: 1,500 steps of 32 in 9 minutes.",
+    scores={
+        "digits: spoken digits told to be what was asked for": "96.8 % (93.8 to 98.4, n = 250)",
+        "digits: the same by a recogniser of English": "56.0 % (49.8 to 62.0, n = 250)",
+        "digits: mel-cepstral distortion from a recording of the same, dB": "3.973",
+        "digits: seconds of computing for each of sound": "0.3057",
+    },
     limits="The words zero to nine alone. Phases are made up by Griffin-Lim, which sounds tinny.",
 )
 
