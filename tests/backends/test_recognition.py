@@ -204,10 +204,6 @@ UNCLEAR = {
         UnknownNameError,
         _pipeline("StableDiffusionXLPipelin"),
     ),
-    "does not hold, so what it gives has no units": (
-        LoadError,
-        _pipeline("ValueGuidedRLPipeline"),
-    ),
     "BertForMaskedLM, BertLMHeadModel": (
         UnknownNameError,
         _model("BertForSequenceClassification", "bert"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mmgen.backends.from_diffusers.denoisers import DENOISERS
+from mmgen.backends.from_diffusers.planning import PLANNERS, planner_options
 from mmgen.backends.recognition import Recognised
 from mmgen.core.errors import LoadError
 from mmgen.core.options import Option
@@ -129,6 +130,8 @@ def options_of(found: Recognised) -> tuple[Option, ...]:
     """
     import diffusers
 
+    if found.architecture in PLANNERS:
+        return planner_options()
     kind = getattr(diffusers, found.architecture, None)
     if kind is None:
         raise LoadError(

@@ -18,6 +18,7 @@ from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.labels import reads_labels
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
 from mmgen.backends.from_diffusers.placed import load_placed
+from mmgen.backends.from_diffusers.planning import PLANNERS, load_planner
 from mmgen.backends.given import AsGiven
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnyFilm, AnyImage, AnySound
@@ -32,6 +33,8 @@ _FPS = 8.0
 def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     """P(X | Y) of a diffusers pipeline, by its own call."""
     check_parts(found, place)
+    if found.architecture in PLANNERS:
+        return load_planner(found, place, dtype)
     loaded = _loaded(found, place, dtype)
     _check_words(found, loaded)
     if not place.placement.given:

@@ -17,13 +17,6 @@ __all__ = ["recognise"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TYPE = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
-_REFUSED = {
-    "ValueGuidedRLPipeline": (
-        "It plans by the statistics of a dataset that its call gets from a live environment, and "
-        "that the checkpoint does not hold, so what it gives has no units. mmgen's own planners "
-        'keep theirs: Pipeline.compose(x="actions", ...) trained on your episodes.'
-    ),
-}
 _OWN_CODE = ("auto_map", "trust_remote_code", "custom_pipelines")
 
 
@@ -108,8 +101,6 @@ def _of_diffusers(found: Configuration, known: Table) -> tuple[str, Group]:
         library = value[0]
         if isinstance(library, str) and library not in (*known.versions, "peft", *known.folders):
             raise _own_code(found, f"a part comes from {_shown(library)}")
-    if architecture in _REFUSED:
-        raise LoadError(f"{found.source} is of {architecture}. {_REFUSED[architecture]}")
     group = known.find("diffusers", architecture)
     if group is None:
         raise _unknown(found, architecture, known)

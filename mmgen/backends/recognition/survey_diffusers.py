@@ -75,6 +75,9 @@ _NAMES = (
 )
 _GIVEN = {"image-to-image": "image", "inpainting": "image", "audio-to-audio": "audio"}
 
+# What is no pipeline among the others, and where it is.
+_PLANNER = ("ValueGuidedRLPipeline", "experimental/rl/value_guided_sampling.py")
+
 # Pictures of a shape in space, which is no modality here, and films from another model's latents.
 _OTHER_THINGS = {"LTX2DFRTemporalRefinePipeline", "ShapEImg2ImgPipeline", "ShapEPipeline"}
 
@@ -111,6 +114,9 @@ def survey() -> dict[tuple[str, str, tuple[str, ...]], list[str]]:
         what = _decide(call, auto.get(call.name))
         if what is not None:
             found.setdefault(what, []).append(call.name)
+    name, file = _PLANNER
+    if (root / file).is_file():
+        found[("planning", "actions", ("observation",))] = [name]
     return found
 
 

@@ -28,6 +28,7 @@ LOADED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("diffusers", "video-to-video"): ("sample",),
     ("diffusers", "text-to-audio"): ("sample",),
     ("diffusers", "unconditional-audio-generation"): ("sample",),
+    ("diffusers", "planning"): ("sample",),
 }
 """Verbs of `docs/inference.md` by library and task. What is not here is not loaded."""
 
