@@ -27,24 +27,24 @@ CARD = Card(
     summary="A small language model: speeches of Shakespeare and short programs; a base to tune.",
     data="Tiny Shakespeare (public domain) and 474 tasks of MBPP (CC BY 4.0, Google).",
     licence="Apache-2.0",
-    parameters=3_236_289,
-    trained="By this recipe on one core of an AMD EPYC: 300 steps of 32 in 11 minutes.",
+    parameters=1_385_409,
+    trained="By this recipe on one core of an AMD EPYC: 600 steps of 32 in 6 minutes.",
     scores={
-        "passages: bits for a byte of what follows": "2.462",
-        "passages: perplexity of its tokens": "134.4",
+        "passages: bits for a byte of what follows": "2.145",
+        "passages: perplexity of its tokens": "34.4",
     },
     limits="Writes like its two sources and knows nothing else. A base for fine-tuning.",
 )
 
 TRAINING = {
-    "steps": 300,
+    "steps": 600,
     "batch_size": 32,
     "optimizer": "muon",
     "learning_rate": 2e-3,
-    "warmup": 30,
+    "warmup": 50,
     "by_length": 50,
     "statistics_from": 2**14,
-    "sample_every": 150,
+    "sample_every": 0,
     "checkpoint_every": 100,
 }
 
@@ -92,11 +92,11 @@ def _short(text: str) -> str:
 
 def build(
     *,
-    dim: int = 160,
-    encoder_depth: int = 2,
-    depth: int = 4,
+    dim: int = 128,
+    encoder_depth: int = 1,
+    depth: int = 3,
     num_heads: int = 4,
-    vocabulary: int = 2048,
+    vocabulary: int = 1024,
 ) -> Pipeline:
     """The pipeline with fresh weights."""
     encoder = TextEncoder(
