@@ -23,7 +23,20 @@ CARD = Card(
         "(github.com/berkeleydeeprlcourse/homework_fall2023 at f401a13)."
     ),
     licence="MIT",
-    parameters=480_224,
+    parameters=467_872,
+    trained=(
+        "By this recipe on a CPU core that other work shared: 600 steps of 64 pairs in about "
+        "12 minutes, by OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train "
+        "observation-to-actions:hopper-tokens."
+    ),
+    scores={
+        "locomotion: return as a share of the expert's": "8.1 % (6.5 to 10.0, n = 50)",
+        "locomotion: episodes that last to the end": "0.0 % (0.0 to 7.1, n = 50)",
+    },
+    limits=(
+        "Falls after 60 to 400 of 1,000 steps: it gives the expert's actions back where the expert "
+        "was, and not beside its way. Use observation-to-actions:hopper to hop."
+    ),
 )
 
 ROLLOUT = {"environment": "Hopper-v4", "num_action_steps": 2}
