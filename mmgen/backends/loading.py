@@ -106,6 +106,7 @@ def _run_by(
 ) -> Foreign:
     """The parts, run by their library or by an engine."""
     if engine is None:
+        place = replace(place, placement=place.placement.resolved(found.library))
         place.placement.check(found.library)
         loaded = _loaded(found, place, dtype)
         return _placed(loaded, dtype) if place.placement.given else loaded

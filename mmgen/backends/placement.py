@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,8 @@ class Placement:
 
     Args:
         device_map: For transformers "auto", "balanced", "sequential", a device, or
-            {module: device}, the device "disk" among them; for diffusers "balanced".
+            {module: device}, the device "disk" among them; for diffusers "balanced", or "auto",
+            which is that where there are accelerators, and the CPU where there are none.
         max_memory: Most bytes of weights on each device, {0: "20GB", "cpu": "8GB"}. What does not
             fit goes to the next, and in the end stays on the disk until it is needed.
         offload_folder: Where weights are written that stay on the disk and cannot be read from
@@ -107,6 +108,23 @@ class Placement:
                 "runs on a GPU alone. Give TorchAoConfig(...) of diffusers instead, or "
                 "dtype=torch.bfloat16."
             )
+
+    def resolved(self, library: str) -> Placement:
+        """The same in the words of a library.
+
+        Raises:
+            SpecError: If it leaves weights on the disk, which the library does in another way.
+        """
+        if library != "diffusers" or self.device_map != "auto":
+            return self
+        if torch.accelerator.is_available():
+            return replace(self, device_map="balanced")
+        if self.max_memory is not None:
+            raise SpecError(
+                "There is no accelerator here, so a pipeline of diffusers has all of its weights "
+                'in memory. If that is short, give offload="disk" in place of device_map.'
+            )
+        return replace(self, device_map=None)
 
     @property
     def fetched(self) -> bool:

@@ -24,6 +24,7 @@ from mmgen.core.rng import Generators
 from mmgen.modalities.video.value import Video
 
 TEXT = "A Red cat"
+PICTURE = np.zeros((16, 16, 3), dtype=np.uint8)
 
 # diffusers makes arrays of tensors and uses what torch and transformers have replaced.
 pytestmark = [
@@ -202,7 +203,11 @@ def test_what_is_saved_is_the_librarys_own(
         ("sd", 7, TypeError, "Expected a text"),
         ("sd", "cat " * 100, ValueError, "at most 77 tokens"),
         ("sd", {"text": TEXT, "image": None, "sound": 1}, ValueError, "'sound' is none"),
+        ("sd", {"text": TEXT, "image": PICTURE}, ValueError, "'image' is none of them"),
+        ("sd", PICTURE, TypeError, r"Expected a text \(str\), got ndarray"),
         ("sd_image", TEXT, ValueError, "'image' is missing"),
+        ("sd_image", {"text": TEXT, "image": "a cat"}, ValueError, "There is no image at"),
+        ("dit", PICTURE, TypeError, "A label is a number or a name"),
         ("dit", None, ValueError, "'label' is missing"),
         ("dit", 2.5, TypeError, "A label is"),
         ("ddpm", TEXT, TypeError, "takes no condition"),

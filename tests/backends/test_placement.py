@@ -203,6 +203,16 @@ def test_a_pipeline_of_diffusers_runs_in_less_memory_than_its_weights_take(
     assert not (tmp_path / "saved").exists()
 
 
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is an accelerator")
+def test_a_pipeline_is_placed_by_itself(checkpoints: Callable[[str], Path]) -> None:
+    folder, options = checkpoints("ddpm"), {"seed": 3, "num_inference_steps": 1}
+    placed = Pipeline.from_pretrained(folder, device_map="auto")
+    expected = Pipeline.from_pretrained(folder)(**options)
+    assert np.array_equal(placed(**options), expected) and placed.foreign.fixed is None
+    with pytest.raises(SpecError, match='give offload="disk" in place of device_map'):
+        Pipeline.from_pretrained(folder, device_map="auto", max_memory={"cpu": "1MB"})
+
+
 def test_diffusers_has_no_map_of_modules(checkpoints: Callable[[str], Path]) -> None:
     with pytest.raises(SpecError, match="whole part by whole part"):
         Pipeline.from_pretrained(checkpoints("ddpm"), device_map={"unet": "disk"})
@@ -241,17 +251,31 @@ def test_weights_in_few_bits(llama: Path, bits: str, share: float, lost: float) 
 
 
 @pytest.mark.filterwarnings("default")
-def test_a_configuration_is_passed_on(checkpoints: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("whole_pipeline", [False, True])
+def test_a_configuration_is_passed_on(
+    bits: int, whole_pipeline: bool, checkpoints: Callable[[str], Path]
+) -> None:
     torchao = pytest.importorskip("torchao.quantization")
-    from diffusers import TorchAoConfig
+    from diffusers import PipelineQuantizationConfig, TorchAoConfig
 
+    few = {
+        8: torchao.Int8WeightOnlyConfig(),
+        4: torchao.IntxWeightOnlyConfig(
+            weight_dtype=torch.int4, granularity=torchao.PerGroup(group_size=32)
+        ),
+    }
+    config = TorchAoConfig(few[bits])
+    if whole_pipeline:
+        config = PipelineQuantizationConfig(quant_mapping={"unet": config})
     folder, options = checkpoints("sd"), {"num_inference_steps": 2}
-    config = TorchAoConfig(torchao.Int8WeightOnlyConfig())
     small = Pipeline.from_pretrained(folder, quantization=config)
     assert small.foreign.fixed == "its weights are quantised"
+    layers = [m for m in small.model.pipeline.unet.modules() if isinstance(m, nn.Linear)]
+    assert layers and not any(type(layer.weight) is nn.Parameter for layer in layers)
     whole = Pipeline.from_pretrained(folder)
     own, other = (np.asarray(p("A Red cat", seed=0, **options), float) for p in (small, whole))
-    assert 0 < np.abs(own - other).mean() < 20
+    assert 0 < np.abs(own - other).mean() < (1 if bits == 8 else 5)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
