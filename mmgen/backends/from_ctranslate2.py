@@ -7,10 +7,6 @@ token by token; `best` searches further.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgen.backends.ctranslate2_conversion import converted
+from mmgen.backends.ctranslate2_engines import ENGINES, Asked, Engine
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.loading import load as load_transformers
 from mmgen.backends.from_transformers.prompts import Prompts
@@ -29,8 +27,7 @@ from mmgen.backends.recognition import Recognised
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import LogProb, Progress, Searchable
 from mmgen.core.encoder import Encoder
-from mmgen.core.errors import LoadError, MissingDependency, SpecError
-from mmgen.core.files import folder_beside
+from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
@@ -48,19 +45,6 @@ _OPTIONS = (
     ),
     Option("max_new_tokens", 256, "Cut samples after so many tokens.", minimum=1, maximum=100_000),
 )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A text as an engine is asked about it.
-
-    Args:
-        ids: The tokenizer's own, of what is read.
-        begin: Those that an answer begins with, and that are no part of it.
-    """
-
-    ids: tuple[int, ...]
-    begin: tuple[int, ...]
 
 
 class AskedOutside(Encoder):
@@ -109,117 +93,6 @@ class AskedOutside(Encoder):
         return GivenCondition(len(values), values=values)
 
 
-class _Engine(ABC):
-    """A converted model: texts to tokens and scores.
-
-    Args:
-        converted: Folder that the converter wrote.
-        tokenizer: Of the checkpoint.
-        compute_type: In which precision it computes.
-    """
-
-    def __init__(self, converted: Path, tokenizer: Any, *, compute_type: str) -> None:
-        self.tokenizer = tokenizer
-        self.model = self._opened(os.fspath(converted), compute_type)
-
-    @abstractmethod
-    def _opened(self, folder: str, compute_type: str) -> Any:
-        """The model of the engine."""
-
-    @abstractmethod
-    def generate(
-        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
-    ) -> list[tuple[list[int], float]]:
-        """Own ids and scores of what is made of a text, the best first."""
-
-    @abstractmethod
-    def score(self, asked: Asked, ids: Sequence[int]) -> float:
-        """log p of own ids and the end after them, in nats."""
-
-    def words(self, ids: Sequence[int]) -> list[str]:
-        """Ids as the engine takes them."""
-        return self.tokenizer.convert_ids_to_tokens(list(ids))
-
-    def _read(self, sequences: Sequence[Sequence[str]], scores: Sequence[float]) -> Any:
-        ids = map(self.tokenizer.convert_tokens_to_ids, sequences)
-        return list(zip(map(list, ids), scores, strict=True))
-
-
-class _Translator(_Engine):
-    """A sequence-to-sequence model.
-
-    What its texts begin with beyond what the conversion says, a language for example, is what the
-    engine is told to begin with, and no part of what is found.
-    """
-
-    def _opened(self, folder: str, compute_type: str) -> Any:
-        stated = json.loads((Path(folder) / "config.json").read_text("utf-8"))
-        self.begun = stated.get("decoder_start_token") is not None
-        return _library().Translator(folder, compute_type=compute_type)
-
-    def _before(self, asked: Asked) -> list[str]:
-        return self.words(asked.begin[1:] if self.begun else asked.begin)
-
-    def generate(
-        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
-    ) -> list[tuple[list[int], float]]:
-        before = self._before(asked)
-        # Where the conversion does not say what texts begin with, the first is no part of them.
-        shown = len(before) if self.begun else len(before) - 1
-        (found,) = self.model.translate_batch(
-            [self.words(asked.ids)],
-            target_prefix=[before] if before else None,
-            max_decoding_length=longest + shown,
-            # A text may be empty.
-            min_decoding_length=0,
-            max_input_length=0,
-            length_penalty=length_penalty,
-            return_scores=True,
-            **how,
-        )
-        return self._read([row[shown:] for row in found.hypotheses], found.scores)
-
-    def score(self, asked: Asked, ids: Sequence[int]) -> float:
-        (found,) = self.model.score_batch(
-            [self.words(asked.ids)], [self._before(asked) + self.words(ids)], max_input_length=0
-        )
-        # The end is one more.
-        return float(sum(found.log_probs[-len(ids) - 1 :]))
-
-
-class _Writer(_Engine):
-    """A causal language model."""
-
-    def _opened(self, folder: str, compute_type: str) -> Any:
-        return _library().Generator(folder, compute_type=compute_type)
-
-    def generate(
-        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
-    ) -> list[tuple[list[int], float]]:
-        (found,) = self.model.generate_batch(
-            [self.words(asked.ids)],
-            max_length=longest,
-            length_penalty=length_penalty,
-            include_prompt_in_result=False,
-            return_scores=True,
-            **how,
-        )
-        return self._read(found.sequences, found.scores)
-
-    def score(self, asked: Asked, ids: Sequence[int]) -> float:
-        prompt = self.words(asked.ids)
-        whole = [*prompt, *self.words(ids), self.tokenizer.eos_token]
-        (found,) = self.model.score_batch([whole], max_input_length=0)
-        return float(sum(found.log_probs[len(prompt) - 1 :]))
-
-
-_ENGINES: dict[str, type[_Engine]] = {
-    "text-generation": _Writer,
-    "translation": _Translator,
-    "text2text-generation": _Translator,
-}
-
-
 class EngineModel(Model):
     """P(text | text) by an engine.
 
@@ -230,7 +103,7 @@ class EngineModel(Model):
 
     condition = ConditionSpec()
 
-    def __init__(self, engine: _Engine, codec: TokenizedText) -> None:
+    def __init__(self, engine: Engine, codec: TokenizedText) -> None:
         super().__init__()
         self.engine, self.spec = engine, codec.spec
         self.own_ids = list(codec.token_ids)
@@ -353,9 +226,9 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
         MissingDependency: If CTranslate2 is not installed.
         LoadError: If it does not know the architecture, or the task is another.
     """
-    if found.library != "transformers" or found.task not in _ENGINES:
+    if found.library != "transformers" or found.task not in ENGINES:
         raise LoadError(
-            f"CTranslate2 runs {', '.join(_ENGINES)} of transformers; {found.source} is "
+            f"CTranslate2 runs {', '.join(ENGINES)} of transformers; {found.source} is "
             f"{found.task} of {found.library}. Leave engine= out."
         )
     if compute_type not in COMPUTE_TYPES:
@@ -366,9 +239,9 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
     plain = load_transformers(found, replace(place, weights=False), torch.float32)
     tokenizer = plain.codec.tokenizer
     where = {**place.as_dict(), "revision": found.revision or place.revision}
-    converted = _converted(found, where, _language_tokens(plain))
+    folder = converted(found, where, _language_tokens(plain))
     try:
-        engine = _ENGINES[found.task](converted, tokenizer, compute_type=compute_type)
+        engine = ENGINES[found.task](folder, tokenizer, compute_type=compute_type)
     except (RuntimeError, ValueError) as error:
         raise LoadError(f"CTranslate2 cannot run {found.source}: {error}") from None
     ends = set(tokenizer.convert_tokens_to_ids([tokenizer.eos_token]))
@@ -387,90 +260,8 @@ def load(found: Recognised, place: Place, *, compute_type: str) -> Foreign:
     return Foreign(AskedOutside(plain.encoder), EngineModel(engine, codec), codec, found, save)
 
 
-def _library() -> Any:
-    try:
-        import ctranslate2
-    except ImportError:
-        raise MissingDependency(
-            "ctranslate2", extra="engines", purpose="to run models in CTranslate2"
-        ) from None
-    return ctranslate2
-
-
 def _language_tokens(plain: Foreign) -> list[str]:
     """Those that an answer may begin with, in the order of their ids."""
     languages = getattr(plain.encoder, "languages", None)
     ids = sorted(languages.begins.values()) if languages else []
     return plain.codec.tokenizer.convert_ids_to_tokens(ids)
-
-
-def _converted(found: Recognised, where: dict[str, Any], languages: list[str]) -> Path:
-    """The folder of the converted checkpoint, made if it is not there yet."""
-    library = _library()
-    folder = _cache() / f"{_fingerprint(found)}-{library.__version__}"
-    if folder.is_dir():
-        return folder
-    converter = _converter(library, languages)(
-        found.source, revision=where["revision"], trust_remote_code=False
-    )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with folder_beside(folder) as new:
-            converter.convert(os.fspath(new), force=True)
-    except (ValueError, NotImplementedError, KeyError, AttributeError) as error:
-        raise LoadError(
-            f"CTranslate2 cannot convert {found.architecture} of {found.source}: {error}"
-        ) from None
-    return folder
-
-
-def _converter(library: Any, languages: list[str]) -> type:
-    """The engine's converter, told what transformers 5 no longer says where it looks for it."""
-
-    class Converter(library.converters.TransformersConverter):
-        def load_model(self, *given: Any, **how: Any) -> Any:
-            model = super().load_model(*given, **how)
-            if model.config.model_type == "mbart":
-                for name in ("normalize_before", "normalize_embedding"):
-                    # It has no other way.
-                    setattr(model.config, name, True)
-            return model
-
-        def load_tokenizer(self, *given: Any, **how: Any) -> Any:
-            return _Naming(super().load_tokenizer(*given, **how), languages)
-
-    return Converter
-
-
-class _Naming:
-    """A tokenizer whose special tokens name languages, as they did, and that begins any text."""
-
-    def __init__(self, tokenizer: Any, languages: list[str]) -> None:
-        self._tokenizer, self._languages = tokenizer, languages
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tokenizer, name)
-
-    @property
-    def bos_token(self) -> str:
-        return self._tokenizer.bos_token or self._tokenizer.eos_token
-
-    @property
-    def special_tokens_map(self) -> dict[str, Any]:
-        named = self._tokenizer.special_tokens_map
-        return {**named, "additional_special_tokens": self._languages}
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mmgen" / "ctranslate2"
-
-
-def _fingerprint(found: Recognised) -> str:
-    """What tells one checkpoint from another: its commit, or the sizes and times of its files."""
-    about: list[Any] = [found.source, found.revision]
-    folder = Path(found.source)
-    if folder.is_dir():
-        states = ((f.name, f.stat()) for f in sorted(folder.iterdir()) if f.is_file())
-        about += [folder.resolve().as_posix(), [(n, s.st_size, s.st_mtime_ns) for n, s in states]]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]

@@ -23,7 +23,7 @@ from mmgen.backends.placement import settle, spread_of
 from mmgen.backends.recognition import Recognised, recognise
 from mmgen.backends.recognition.reach import out_of_reach
 from mmgen.backends.recognition.repository import download_error
-from mmgen.backends.recognition.verbs import ARCHITECTURES, LOADED, verbs_of
+from mmgen.backends.recognition.verbs import ARCHITECTURES, LOADED, WHY_NOT, verbs_of
 from mmgen.backends.written import notation_of
 from mmgen.core.errors import LoadError, SpecError, UnknownNameError
 from mmgen.core.options import Option
@@ -124,11 +124,12 @@ def _refusal(found: Recognised) -> str:
     """Why a checkpoint that is recognised is not loaded."""
     alike = ARCHITECTURES.get((found.library, found.task), ())
     tasks = ", ".join(f"{task} of {library}" for library, task in LOADED)
+    why = WHY_NOT.get(found.architecture)
     which = f"of this task, {', '.join(alike)}" if alike else tasks
     return (
         f"{found.source} is {found.architecture} of {found.library}, for {found.task}: "
-        f"{found.distribution}. Such checkpoints are recognised, but not loaded yet; these are: "
-        f"{which}."
+        f"{found.distribution}. " + ("" if why is None else f"{why}. ") + "Such checkpoints are "
+        f"recognised, but not loaded yet; these are: {which}."
     )
 
 

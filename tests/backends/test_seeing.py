@@ -23,6 +23,8 @@ def _picture(seed: int, width: int = 28, height: int = 28) -> Image.Image:
     return Image.fromarray(draw).resize((width, height), Image.Resampling.NEAREST)
 
 
+Original = tuple[Any, tiny_seers.Reader]
+
 VALUES: list[dict[str, Any]] = [
     {"image": _picture(0), "text": "A Red cat"},
     {"image": _picture(1, 40, 24), "text": "blue"},
@@ -37,11 +39,26 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_seers.llava(tmp_path_factory.mktemp("llava"))
 
 
+@pytest.fixture(scope="module")
+def seer(llava: Path) -> Pipeline:
+    return Pipeline.from_pretrained(llava)
+
+
 @pytest.fixture(scope="module", params=sorted(tiny_seers.SEERS))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "llava":
         return request.getfixturevalue("llava")
     return tiny_seers.SEERS[request.param](tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def pipe(folder: Path) -> Pipeline:
+    return Pipeline.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def original(folder: Path) -> Original:
+    return _original(folder)
 
 
 def _inputs(processor: tiny_seers.Reader, value: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -56,9 +73,9 @@ def _original(folder: Path) -> tuple[Any, tiny_seers.Reader]:
     return model, tiny_seers.Reader(folder)
 
 
-def test_greedy_texts_are_those_of_generate(folder: Path) -> None:
-    model, processor = _original(folder)
-    found = Pipeline.from_pretrained(folder)(VALUES, temperature=0.0, max_new_tokens=10, seed=0)
+def test_greedy_texts_are_those_of_generate(pipe: Pipeline, original: Original) -> None:
+    model, processor = original
+    found = pipe(VALUES, temperature=0.0, max_new_tokens=10, seed=0)
     for value, text in zip(VALUES, found, strict=True):
         inputs = _inputs(processor, value)
         ids = model.generate(**inputs, do_sample=False, max_new_tokens=10)
@@ -68,8 +85,7 @@ def test_greedy_texts_are_those_of_generate(folder: Path) -> None:
     assert len(set(found)) == len(found)
 
 
-def test_a_batch_gives_what_each_gives_alone(folder: Path) -> None:
-    pipe = Pipeline.from_pretrained(folder)
+def test_a_batch_gives_what_each_gives_alone(pipe: Pipeline) -> None:
     seeds = list(range(len(VALUES)))
     together = pipe(VALUES, seed=seeds, max_new_tokens=8)
     assert together == [
@@ -81,9 +97,8 @@ def test_a_batch_gives_what_each_gives_alone(folder: Path) -> None:
     torch.testing.assert_close(nats.cpu(), torch.tensor(alone), atol=1e-4, rtol=1e-5)
 
 
-def test_log_prob_is_the_sum_by_hand(folder: Path) -> None:
-    model, processor = _original(folder)
-    pipe, text = Pipeline.from_pretrained(folder), " sat on the right"
+def test_log_prob_is_the_sum_by_hand(pipe: Pipeline, original: Original) -> None:
+    (model, processor), text = original, " sat on the right"
     own = processor.tokenizer(text, add_special_tokens=False)["input_ids"] + [0]
     for value in VALUES[:2]:
         inputs = dict(_inputs(processor, value))
@@ -103,17 +118,15 @@ def test_log_prob_is_the_sum_by_hand(folder: Path) -> None:
         assert float(found.nats) == pytest.approx(float(expected), abs=1e-3)
 
 
-def test_messages_with_pictures(folder: Path) -> None:
-    model, processor = _original(folder)
+def test_messages_with_pictures(pipe: Pipeline, original: Original) -> None:
+    model, processor = original
     first, second = _picture(3), _picture(4)
     messages = [
         {"role": "user", "content": [{"type": "image", "image": first}, _text("A")]},
         {"role": "assistant", "content": "cat"},
         {"role": "user", "content": [_text("blue"), {"type": "image", "image": second}]},
     ]
-    found = Pipeline.from_pretrained(folder)(
-        {"messages": messages}, temperature=0.0, max_new_tokens=8
-    )
+    found = pipe({"messages": messages}, temperature=0.0, max_new_tokens=8)
     mark = processor.mark
     text = f"<|user|>{mark}A<|assistant|>cat<|user|>blue{mark}<|assistant|>"
     inputs = processor(text, [first, second])
@@ -167,8 +180,7 @@ def test_a_condition_that_is_typed(llava: Path, tmp_path: Path) -> None:
         pipe.encoder.read("What is this?")
 
 
-def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None:
-    pipe = Pipeline.from_pretrained(folder)
+def test_what_is_saved_is_the_librarys_own(folder: Path, pipe: Pipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path / "saved")
     _original(tmp_path / "saved")
     # What reads films is none of ours, and the library's own.
@@ -206,9 +218,9 @@ def test_what_is_saved_is_the_librarys_own(folder: Path, tmp_path: Path) -> None
         ),
     ],
 )
-def test_bad_conditions(llava: Path, value: Any, error: type[Exception], message: str) -> None:
+def test_bad_conditions(seer: Pipeline, value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        Pipeline.from_pretrained(llava)(value, max_new_tokens=2)
+        seer(value, max_new_tokens=2)
 
 
 def test_classes_of_the_task_that_are_not_loaded_are_told(tmp_path: Path) -> None:

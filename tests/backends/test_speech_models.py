@@ -26,6 +26,8 @@ from transformers import (
 )
 
 from mmgen import Pipeline
+from mmgen.backends.recognition.table import table
+from mmgen.backends.recognition.verbs import WHY_NOT, verbs_of
 from mmgen.core.errors import LoadError
 
 # The vocoder of VITS uses what torch has replaced.
@@ -167,7 +169,17 @@ def test_bad_texts(vits: Path, value: object, error: type[Exception], message: s
 
 
 def test_a_class_that_is_not_loaded_is_named(tmp_path: Path) -> None:
-    content = {"architectures": ["VibeVoiceForConditionalGeneration"], "model_type": "vibevoice"}
-    (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
-    with pytest.raises(LoadError, match=r"VibeVoice.*not loaded yet.*VitsModel"):
-        Pipeline.from_pretrained(tmp_path)
+    for name, kind, why in (
+        ("VibeVoiceForConditionalGeneration", "vibevoice", "names the class of diffusers"),
+        ("FastSpeech2ConformerModel", "fastspeech2_conformer", "spectrograms alone; FastSpeech2C"),
+    ):
+        content = {"architectures": [name], "model_type": kind}
+        (tmp_path / "config.json").write_text(json.dumps(content), "utf-8")
+        with pytest.raises(LoadError, match=rf"{name}.*{why}.*not loaded yet.*VitsModel"):
+            Pipeline.from_pretrained(tmp_path)
+
+
+def test_what_is_not_loaded_for_a_reason_is_recognised() -> None:
+    for name in WHY_NOT:
+        (group,) = (g for g in table().groups if name in g.architectures)
+        assert not verbs_of(group.library, group.task, name)

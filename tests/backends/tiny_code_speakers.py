@@ -84,7 +84,7 @@ def csm(folder: Path, *, chat: bool = True) -> Path:
         # The codes of an untrained codec all mean the same.
         if name.endswith("embed_sum"):
             buffer.normal_()
-    model.generation_config.max_new_tokens = 5
+    model.generation_config.max_new_tokens = 3
     model.save_pretrained(folder)
     CsmProcessor(
         EncodecFeatureExtractor(sampling_rate=24000),
@@ -108,7 +108,7 @@ def dia(folder: Path) -> Path:
     )
     model = _louder(DiaForConditionalGeneration(config))
     model.generation_config.update(
-        max_new_tokens=24, do_sample=True, guidance_scale=3.0, temperature=1.8, top_k=45
+        max_new_tokens=20, do_sample=True, guidance_scale=3.0, temperature=1.8, top_k=45
     )
     model.save_pretrained(folder)
     codec = DacModel(
@@ -162,7 +162,7 @@ def pocket_tts(folder: Path) -> Path:
         },
     )
     model = _louder(PocketTTSForConditionalGeneration(config))
-    model.generation_config.update(do_sample=True, temperature=0.7, eos_threshold=0.5)
+    model.generation_config.update(do_sample=True, temperature=0.7, eos_threshold=-1.0)
     model.save_pretrained(folder)
     codec = PocketTTSAudioTokenizerModel(
         PocketTTSAudioTokenizerConfig(

@@ -2,6 +2,8 @@
 
 A reference is a sound whose voice is imitated; what is said in it is told beside it, but for Pocket
 TTS, whose codes are vectors.
+
+Shape letters: T frames, K codebooks, D features.
 """
 
 from __future__ import annotations

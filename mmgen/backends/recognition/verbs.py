@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ARCHITECTURES", "FEWER", "LOADED", "SCORED", "usual_verbs", "verbs_of"]
+__all__ = ["ARCHITECTURES", "FEWER", "LOADED", "SCORED", "WHY_NOT", "usual_verbs", "verbs_of"]
 
 _TOKENS = ("sample", "stream", "best", "log_prob", "known", "classify")
 
@@ -86,6 +86,36 @@ SCORED: Mapping[str, tuple[str, ...]] = {
     "WanPipeline": ("log_prob", "known", "operator"),
 }
 """What pipelines of diffusers answer besides, whose networks the diffusion family can ask."""
+
+
+_ASKED = "and no part of the door asks for that yet"
+WHY_NOT: Mapping[str, str] = {
+    "FastSpeech2ConformerModel": (
+        "It makes spectrograms alone; FastSpeech2ConformerWithHifiGan, with its vocoder, is loaded"
+    ),
+    "GradiumPhononTTSForConditionalGeneration": (
+        "Its voices are vectors of a codec that is no part of the checkpoint"
+    ),
+    "HiggsAudioV2ForConditionalGeneration": (
+        f"It speaks as an answer in a conversation that describes a scene, {_ASKED}"
+    ),
+    **dict.fromkeys(
+        ("SeamlessM4TForTextToSpeech", "SeamlessM4Tv2ForTextToSpeech"),
+        f"Its vocoder is told a language and a speaker by numbers, {_ASKED}",
+    ),
+    "VibeVoiceForConditionalGeneration": (
+        "A file of it names the class of diffusers that makes its noise, and no file does so here"
+    ),
+    **dict.fromkeys(
+        ("Qwen3VLForConditionalGeneration", "Qwen3VLMoeForConditionalGeneration"),
+        "Its pictures enter several layers, not the first alone",
+    ),
+    **dict.fromkeys(
+        ("Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
+        "What it reads of pictures is no sequence from left to right",
+    ),
+}
+"""Of classes that are recognised and not loaded, why."""
 
 
 def usual_verbs(library: str, task: str, architecture: str) -> tuple[str, ...]:
