@@ -1,62 +1,146 @@
-"""Several processes learn what one learns that takes as many more batches in a step."""
+"""Two processes, started once by torchrun, learn what one learns.
+
+Those that share out the batches: what one learns that takes as many more batches in a step. Those
+that share out the weights by fully_shard: the steps that one takes.
+"""
 
 from __future__ import annotations
 
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mmgen.pipeline import Pipeline
+from mmgen.training import TrainSettings, fit
+from mmgen.training.optimizers import optimizers_of
+from mmgen.training.pairs import ListedPairs, batch_at
+from mmgen.training.run import Step
 
-_SCRIPT = """
-import sys
-import numpy as np
-import torch
-from mmgen.pipeline import Pipeline
-from mmgen.training import fit
+WORLD, STEPS, BATCH = 2, 3, 4
+SETTINGS = TrainSettings(learning_rate=1e-2, weight_decay=0.1)
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-pipe = Pipeline.compose(x="image", y="text", family="diffusion", size="debug")
-rng = np.random.default_rng(0)
-# Conditions of one and of many subwords, so that the order by length is another one. Their encoder
-# is frozen and pairs are seen again, so that what it gives is kept, here in files and there not.
-texts = ["red", " ".join(["blue"] * 20)]
-pairs = [(texts[i % 2], rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)) for i in range(24)]
-fit(
-    pipe, pairs, output=sys.argv[1], accumulation=int(sys.argv[2]), steps=5, batch_size=3, warmup=1,
-    by_length=2, only=["model"], precision="no", sample_every=0, progress=False, ema=0.5,
-    learning_rate=1e-3,
-)
-if torch.distributed.is_initialized():
+
+def wrapped() -> tuple[Pipeline, Step]:
+    pipe = fresh()
+    pipe.fit_statistics([pairs().pair(i, np.random.default_rng(0)) for i in range(8)])
+    pipe.parts.train()
+    return pipe, Step(pipe)
+
+
+def pairs() -> ListedPairs:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 16, 16, 3)).astype(np.uint8)
+    return ListedPairs(
+        (f"{'red blue one two'.split()[i % 4]} {i}", x) for i, x in enumerate(images)
+    )
+
+
+def loss_of(pipe: Pipeline, step: torch.nn.Module, number: int, process: int) -> Tensor:
+    """The loss of a process's share of a step."""
+    part = number * WORLD + process
+    return step(pipe.prepare(batch_at(pairs(), part * BATCH, BATCH, seed=0)), part, None)
+
+
+def take(step: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    torch.nn.utils.clip_grad_norm_(step.parameters(), 0.1)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def sharded(file: Path) -> None:
+    """Steps whose weights are shared out over two processes."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh("cpu", (WORLD,))
+    pipe, step = wrapped()
+    whole = sum(p.numel() for p in step.parameters())
+    # Part by part, so that no more than one is whole at a time, and what is left.
+    fully_shard(pipe.model.model.network, mesh=mesh)
+    fully_shard(step, mesh=mesh)
+    own = sum(p.to_local().numel() for p in step.parameters())
+    optimizer = optimizers_of(pipe, step, SETTINGS, precision="no")[0]
+    for number in range(STEPS):
+        loss_of(pipe, step, number, mesh.get_rank()).backward()
+        take(step, optimizer)
+    found = {n: p.full_tensor().detach().clone() for n, p in step.named_parameters()}
+    if mesh.get_rank() == 0:
+        save_file(found | {"share": torch.tensor(own / whole)}, file)
+
+
+def fresh() -> Pipeline:
+    torch.manual_seed(0)
+    return Pipeline.compose(x="image", y="text", family="diffusion", size="debug")
+
+
+def trained(output: Path, accumulation: int) -> None:
+    """The same call, whoever else makes it."""
+    rng = np.random.default_rng(0)
+    # Conditions of one and of many subwords, so that the order by length is another one. Their
+    # encoder is frozen and pairs are seen again, so that what it gives is kept, here in files and
+    # there not.
+    texts = ["red", " ".join(["blue"] * 20)]
+    given = [(texts[i % 2], rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)) for i in range(24)]
+    settings = {"steps": 5, "batch_size": 3, "warmup": 1, "learning_rate": 1e-3, "ema": 0.5}
+    settings |= {"by_length": 2, "only": ["model"], "precision": "no", "sample_every": 0}
+    fit(fresh(), given, output=output, accumulation=accumulation, progress=False, **settings)
+
+
+def both(folder: Path) -> None:
+    """What each of two processes does."""
+    torch.set_num_threads(1)
+    trained(folder / "two", 1)
+    sharded(folder / "sharded.safetensors")
     torch.distributed.destroy_process_group()
-"""
 
 
-def test_two_processes_equal_one_with_twice_the_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(_SCRIPT)
-    own = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [sys.executable, *torchrun, script, tmp_path / "two", "1"]
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two processes learnt."""
+    folder = tmp_path_factory.mktemp("processes")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(WORLD)]
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, *torchrun, __file__, str(folder)]
+    own = os.environ | own | {"ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "one"), "2"])
+    return folder
+
+
+def test_two_processes_equal_one_with_twice_the_batches(two: Path) -> None:
     threads = torch.get_num_threads()
-    runpy.run_path(str(script))
+    torch.set_num_threads(1)
+    trained(two / "one", WORLD)
     torch.set_num_threads(threads)
-    one, two = (Pipeline.from_pretrained(tmp_path / n).parts.state_dict() for n in ("one", "two"))
-    largest = max(float((one[name] - two[name]).abs().max()) for name in one)
-    assert largest < 1e-5
-    torch.manual_seed(0)
-    fresh = Pipeline.compose(x="image", y="text", family="diffusion", size="debug")
-    fresh = fresh.parts.state_dict()
-    trained = "model.model.network.out.weight"
-    assert float((one[trained] - fresh[trained]).abs().max()) > 1e-3
+    one, other = (Pipeline.from_pretrained(two / n).parts.state_dict() for n in ("one", "two"))
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-5
+    before, learnt = fresh().parts.state_dict(), "model.model.network.out.weight"
+    assert float((one[learnt] - before[learnt]).abs().max()) > 1e-3
+
+
+def test_sharded_steps_equal_whole_ones(two: Path) -> None:
+    pipe, step = wrapped()
+    before = {name: p.detach().clone() for name, p in step.named_parameters()}
+    optimizer = optimizers_of(pipe, step, SETTINGS, precision="no")[0]
+    for number in range(STEPS):
+        for process in range(WORLD):
+            (loss_of(pipe, step, number, process) / WORLD).backward()
+        take(step, optimizer)
+    found = load_file(two / "sharded.safetensors")
+    # Some weights do not part evenly.
+    assert 0.4 < float(found.pop("share")) < 0.6
+    after = {name: p.detach() for name, p in step.named_parameters()}
+    assert found.keys() == after.keys()
+    assert max(float((found[n] - after[n]).abs().max()) for n in after) < 1e-5
+    assert max(float((before[n] - after[n]).abs().max()) for n in after) > 1e-2
+
+
+if __name__ == "__main__":
+    both(Path(sys.argv[1]))
