@@ -6,6 +6,7 @@ import resource
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from accelerate import DistributedType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,7 +18,7 @@ from rich.progress import (
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mmgen.core.errors import MissingDependency
+from mmgen.core.errors import MissingDependency, SpecError
 
 __all__ = [
     "attention",
@@ -25,6 +26,7 @@ __all__ = [
     "compile_networks",
     "memory_gb",
     "progress_bar",
+    "require_copies",
     "require_tensorboard",
 ]
 
@@ -52,6 +54,20 @@ def chosen_precision(choice: str) -> str:
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
+
+
+def require_copies(kind: DistributedType) -> None:
+    """Refuse plugins of Accelerate that part weights: checkpoints and averages hold whole ones.
+
+    Raises:
+        SpecError: If it is one of them.
+    """
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise SpecError(
+            f"fit copies the weights to each process, and {kind.value} would part them. Start "
+            "it with `accelerate launch --multi_gpu`, or torchrun; or part the weights yourself by "
+            "fully_shard of mmgen.training.run.Step."
+        )
 
 
 def memory_gb() -> float:

@@ -38,6 +38,7 @@ from mmgen.training.machine import (
     compile_networks,
     memory_gb,
     progress_bar,
+    require_copies,
     require_tensorboard,
 )
 from mmgen.training.moving import moved_to
@@ -116,6 +117,7 @@ class Run:
             if len(self.phases) > 1
             else None,
         )
+        require_copies(self.accelerator.distributed_type)
         if logged:
             require_tensorboard()
             self.accelerator.init_trackers("tensorboard")

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import DistributedType
 from PIL import Image
 from safetensors.torch import load_file
 
 from mmgen.core import files
-from mmgen.core.errors import LoadError
+from mmgen.core.errors import LoadError, SpecError
 from mmgen.nn.autoencoder import Autoencoder
 from mmgen.pipeline import Pipeline
 from mmgen.training import Autoencoding, fit
 from mmgen.training.checkpoint import load_assets
+from mmgen.training.machine import require_copies
 from mmgen.training.pairs import ListedPairs, Pairs
 
 SMALL = {"batch_size": 4, "warmup": 2, "log_every": 1, "precision": "no", "checkpoint_every": 3}
@@ -292,6 +294,13 @@ def test_unknown_settings_and_no_pairs(tmp_path: Path) -> None:
         fit(fresh(), pictures(), output=tmp_path, learning_rat=1.0)
     with pytest.raises(ValueError, match="at least one pair"):
         fit(fresh(), [], output=tmp_path)
+
+
+def test_plugins_that_part_weights_are_refused() -> None:
+    for kind in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        require_copies(kind)
+    with pytest.raises(SpecError, match="each process, and FSDP would part them"):
+        require_copies(DistributedType.FSDP)
 
 
 def test_bf16_and_tensorboard(tmp_path: Path) -> None:
