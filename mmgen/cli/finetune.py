@@ -15,7 +15,7 @@ from mmgen.cli.options import split_pairs
 from mmgen.cli.pairs import read_source
 from mmgen.cli.parameters import Adapt, ColumnNames, DeviceName, PipelineName
 from mmgen.cli.runs import DryRun, choose_device, show_rehearsal, steps_done, stoppable
-from mmgen.core.errors import LoadError
+from mmgen.core.errors import MissingSplit
 
 if TYPE_CHECKING:
     from mmgen.pipeline import Pipeline
@@ -187,7 +187,7 @@ def _held_out(
         return _checked(pipe, _read(validation, pipe, how), how, what="held-out ")
     try:
         found = _read(pairs, pipe, how, "validation")
-    except LoadError:
+    except MissingSplit:
         return None
     return _checked(pipe, found, how, what="held-out ")
 

@@ -9,6 +9,7 @@ __all__ = [
     "LoadError",
     "MMGenError",
     "MissingDependency",
+    "MissingSplit",
     "OptionError",
     "SpecError",
     "UnknownNameError",
@@ -30,6 +31,10 @@ class OptionError(MMGenError, TypeError):
 
 class LoadError(MMGenError, ValueError):
     """A file or folder that does not hold what it should."""
+
+
+class MissingSplit(LoadError):
+    """Data that has no such split, which some need and others only use if it is there."""
 
 
 class UnknownNameError(MMGenError, ValueError):

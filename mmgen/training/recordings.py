@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmgen.core.errors import LoadError
+from mmgen.core.errors import LoadError, MissingSplit
 from mmgen.core.files import read_json
 from mmgen.modalities.actions.lerobot import LeRobotFolder
 from mmgen.modalities.actions.minari_folder import is_minari, read_minari
@@ -67,7 +67,7 @@ def read_recording(
     names, horizon = list(encoder.columns) or None, int(spec.shape[0])
     if kind == "Minari":
         if split not in (None, "train"):
-            raise LoadError(
+            raise MissingSplit(
                 f"{str(folder)!r} has no split {split!r}: Minari datasets have none. Give another "
                 "dataset, or leave split out."
             )
@@ -102,7 +102,7 @@ def _episodes(folder: Path, split: str | None) -> range | None:
     if not found:
         if split in (None, "train"):
             return None
-        raise LoadError(
+        raise MissingSplit(
             f"{str(folder)!r} has no split {split!r}: its info.json names "
             f"{', '.join(map(str, told)) or 'none'}. Give pairs of another folder, or leave split "
             "out."

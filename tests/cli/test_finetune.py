@@ -77,6 +77,9 @@ def test_finetune_refuses_what_makes_no_sense(
     assert done.code == 1 and "leave out only or it" in done.err
     done = command(*run, "--max-bad", 2)
     assert done.code == 2 and "--max-bad" in done.err
+    (pairs / "validation" / "metadata.jsonl").write_text("\n")
+    done = command(*run, "--adapt")
+    assert done.code == 1 and "metadata.jsonl holds no rows" in done.err
     shutil.rmtree(pairs / "validation")
     done = command(*run, "--adapt", "--patience", 3)
     assert done.code == 1 and "Give validation, or leave patience out" in done.err

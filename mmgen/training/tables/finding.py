@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mmgen.core.errors import LoadError
+from mmgen.core.errors import LoadError, MissingSplit
 from mmgen.training.tables.archives import TarTable
 from mmgen.training.tables.delimited import Delimited, LJSpeech, SMILESLines, is_ljspeech
 from mmgen.training.tables.files import FilesTable, class_folders, files_with_texts
@@ -203,8 +203,8 @@ def _files_in(folder: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
 
 
-def _no_split(name: str, split: str) -> LoadError:
-    return LoadError(
+def _no_split(name: str, split: str) -> MissingSplit:
+    return MissingSplit(
         f"{name} has no split {split!r}. Expected a file or folder of that name, such as "
         f"{split}.jsonl, or a column 'split' that says it."
     )
