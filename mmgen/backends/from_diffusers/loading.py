@@ -154,6 +154,9 @@ def _loaded(found: Recognised, place: Place, dtype: torch.dtype) -> Any:
     except Exception as error:
         # Whatever a library makes of files that nobody vouches for.
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if said.startswith("You set `ignore_mismatched_sizes`"):
+            # Which ones, its library has printed above.
+            said = "some weights have other shapes than its configurations say"
         belong = isinstance(error, (RuntimeError, TypeError, AttributeError))
         hint = " Its weights and its configurations do not belong together." if belong else ""
         raise LoadError(
