@@ -29,6 +29,7 @@ _FREE = {
     "cache_gb",
     "checkpoint_every",
     "compile",
+    "gradient_checkpointing",
     "log_every",
     "sample_every",
     "tensorboard",
