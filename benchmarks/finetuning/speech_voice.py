@@ -33,7 +33,7 @@ __all__ = ["TASK", "main", "pairs"]
 TASK = Task(
     summary="The reader of four voices learns the voice of a person.",
     protocol=2,
-    minutes=10,
+    minutes=5,
     quick=("--quick",),
     quick_minutes=1,
     quick_note="three steps",
@@ -50,14 +50,14 @@ TASK = Task(
 )
 
 SETTINGS = {
-    "steps": 300,
+    "steps": 120,
     "batch_size": 16,
     "optimizer": "muon",
     "learning_rate": 1e-3,
     "warmup": 20,
     "ema": 0.98,
     "by_length": 10,
-    "validate_every": 100,
+    "validate_every": 40,
 }
 VOICE = "kathleen"
 _JUDGED, _QUICKLY = 20, 1
