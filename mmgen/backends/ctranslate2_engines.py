@@ -47,13 +47,13 @@ class Engine(ABC):
 
     @abstractmethod
     def generate(
-        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
-    ) -> list[tuple[list[int], float]]:
-        """Own ids and scores of what is made of a text, the best first."""
+        self, asked: Sequence[Asked], *, longest: int, length_penalty: float = 0.0, **how: Any
+    ) -> list[list[tuple[list[int], float]]]:
+        """Own ids and scores of what is made of each text, the best first."""
 
     @abstractmethod
-    def score(self, asked: Asked, ids: Sequence[int]) -> float:
-        """log p of own ids and the end after them, in nats."""
+    def score(self, asked: Sequence[Asked], ids: Sequence[Sequence[int]]) -> list[float]:
+        """log p of own ids and the end after them, given each text, in nats."""
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """Ids as the engine takes them."""
@@ -80,14 +80,16 @@ class Translator(Engine):
         return self.words(asked.begin[1:] if self.begun else asked.begin)
 
     def generate(
-        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
-    ) -> list[tuple[list[int], float]]:
-        before = self._before(asked)
+        self, asked: Sequence[Asked], *, longest: int, length_penalty: float = 0.0, **how: Any
+    ) -> list[list[tuple[list[int], float]]]:
+        befores = [self._before(one) for one in asked]
+        # A language or none: of all alike.
+        length = len(befores[0])
         # Where the conversion does not say what texts begin with, the first is no part of them.
-        shown = len(before) if self.begun else len(before) - 1
-        (found,) = self.model.translate_batch(
-            [self.words(asked.ids)],
-            target_prefix=[before] if before else None,
+        shown = length if self.begun else length - 1
+        results = self.model.translate_batch(
+            [self.words(one.ids) for one in asked],
+            target_prefix=befores if length else None,
             max_decoding_length=longest + shown,
             # A text may be empty.
             min_decoding_length=0,
@@ -96,14 +98,21 @@ class Translator(Engine):
             return_scores=True,
             **how,
         )
-        return self._read([row[shown:] for row in found.hypotheses], found.scores)
+        return [
+            self._read([row[shown:] for row in found.hypotheses], found.scores) for found in results
+        ]
 
-    def score(self, asked: Asked, ids: Sequence[int]) -> float:
-        (found,) = self.model.score_batch(
-            [self.words(asked.ids)], [self._before(asked) + self.words(ids)], max_input_length=0
+    def score(self, asked: Sequence[Asked], ids: Sequence[Sequence[int]]) -> list[float]:
+        results = self.model.score_batch(
+            [self.words(one.ids) for one in asked],
+            [self._before(one) + self.words(own) for one, own in zip(asked, ids, strict=True)],
+            max_input_length=0,
         )
         # The end is one more.
-        return float(sum(found.log_probs[-len(ids) - 1 :]))
+        return [
+            float(sum(found.log_probs[-len(own) - 1 :]))
+            for found, own in zip(results, ids, strict=True)
+        ]
 
 
 class Writer(Engine):
@@ -113,23 +122,28 @@ class Writer(Engine):
         return library().Generator(folder, compute_type=compute_type)
 
     def generate(
-        self, asked: Asked, *, longest: int, length_penalty: float = 0.0, **how: Any
-    ) -> list[tuple[list[int], float]]:
-        (found,) = self.model.generate_batch(
-            [self.words(asked.ids)],
+        self, asked: Sequence[Asked], *, longest: int, length_penalty: float = 0.0, **how: Any
+    ) -> list[list[tuple[list[int], float]]]:
+        results = self.model.generate_batch(
+            [self.words(one.ids) for one in asked],
             max_length=longest,
             length_penalty=length_penalty,
             include_prompt_in_result=False,
             return_scores=True,
             **how,
         )
-        return self._read(found.sequences, found.scores)
+        return [self._read(found.sequences, found.scores) for found in results]
 
-    def score(self, asked: Asked, ids: Sequence[int]) -> float:
-        prompt = self.words(asked.ids)
-        whole = [*prompt, *self.words(ids), self.tokenizer.eos_token]
-        (found,) = self.model.score_batch([whole], max_input_length=0)
-        return float(sum(found.log_probs[len(prompt) - 1 :]))
+    def score(self, asked: Sequence[Asked], ids: Sequence[Sequence[int]]) -> list[float]:
+        wholes = [
+            [*self.words(one.ids), *self.words(own), self.tokenizer.eos_token]
+            for one, own in zip(asked, ids, strict=True)
+        ]
+        results = self.model.score_batch(wholes, max_input_length=0)
+        return [
+            float(sum(found.log_probs[len(one.ids) - 1 :]))
+            for found, one in zip(results, asked, strict=True)
+        ]
 
 
 ENGINES: dict[str, type[Engine]] = {

@@ -39,6 +39,8 @@ __all__ = ["COMPUTE_TYPES", "load"]
 
 COMPUTE_TYPES = ("float32", "int8", "int8_float32", "int16", "bfloat16", "float16", "auto")
 
+_AT_ONCE = 32
+"""Texts that the engine is given together."""
 _OPTIONS = (
     Option(
         "temperature", 0.0, "0, the likeliest tokens: draws have no seed.", minimum=0.0, maximum=0.0
@@ -152,10 +154,10 @@ class EngineConditional(Searchable):
         progress: Progress | None = None,
     ) -> Latent:
         rows = []
-        for i in range(self.batch):
-            rows.append(self._found(i, beam_size=1)[0][0])
+        for start in range(0, self.batch, _AT_ONCE):
+            rows += [found[0][0] for found in self._found(start, beam_size=1)]
             if progress is not None:
-                progress(i + 1, self.batch)
+                progress(len(rows), self.batch)
         return self._latent(rows * num_samples, (num_samples, self.batch))
 
     def log_prob(self, latent: Latent, generators: Generators | None = None) -> LogProb:
@@ -163,10 +165,11 @@ class EngineConditional(Searchable):
         lengths = latent.lengths
         if lengths is None:
             lengths = torch.full((len(latent.z),), latent.z.shape[1])
-        nats = torch.zeros(self.batch)
-        for i, (row, length) in enumerate(zip(latent.z.tolist(), lengths.tolist(), strict=True)):
-            own = [self.model.own_ids[token] for token in row[:length]]
-            nats[i] = self._score(i, own)
+        texts = [
+            (i, [self.model.own_ids[token] for token in row[:length]])
+            for i, (row, length) in enumerate(zip(latent.z.tolist(), lengths.tolist(), strict=True))
+        ]
+        nats = torch.tensor(self._scored(texts))
         return LogProb(
             nats=nats,
             kind="exact",
@@ -182,33 +185,46 @@ class EngineConditional(Searchable):
             return scored[0] / (len(scored[1]) + 1) ** length_penalty
 
         rows, scores = [], torch.zeros(num_best, self.batch)
-        asked = {"beam_size": num_beams, "num_hypotheses": num_beams}
-        for i in range(self.batch):
-            found = self._found(i, length_penalty=length_penalty, **asked)
+        how = {
+            "beam_size": num_beams,
+            "num_hypotheses": num_beams,
+            "length_penalty": length_penalty,
+        }
+        beams = [
+            found for start in range(0, self.batch, _AT_ONCE) for found in self._found(start, **how)
+        ]
+        for i, found in enumerate(beams):
             # What was cut while it went on has a score without its end.
-            texts = dict.fromkeys(tuple(self._content(ids)) for ids, _ in found)
+            texts = list(dict.fromkeys(tuple(self._content(ids)) for ids, _ in found))
             if len(texts) < num_best:
                 raise ValueError(
                     f"num_best is {num_best}, but a beam of {num_beams} found {len(texts)} texts. "
                     "Ask for fewer, or give a greater num_beams."
                 )
-            scored = [(self._score(i, ids), ids) for ids in texts]
+            scored = list(zip(self._scored([(i, ids) for ids in texts]), texts, strict=True))
             for n, (score, ids) in enumerate(sorted(scored, key=rank, reverse=True)[:num_best]):
                 rows.append((n * self.batch + i, ids))
                 scores[n, i] = score
         ordered = [ids for _, ids in sorted(rows, key=lambda row: row[0])]
         return self._latent(ordered, (num_best, self.batch)), scores
 
-    def _score(self, i: int, ids: Sequence[int]) -> float:
-        """log p of own ids and the end after them."""
-        return self.model.engine.score(self.c.values[i]["asked"], ids)
+    def _scored(self, texts: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
+        """log p of own ids and the end after them, each with the place of its condition."""
+        scores: list[float] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            some = texts[start : start + _AT_ONCE]
+            asked = [self.c.values[i]["asked"] for i, _ in some]
+            scores += self.model.engine.score(asked, [ids for _, ids in some])
+        return scores
 
     def _content(self, ids: Sequence[int]) -> list[int]:
         return [own for own in ids if own in self.model.places]
 
-    def _found(self, i: int, **how: Any) -> list[tuple[list[int], float]]:
+    def _found(self, start: int, **how: Any) -> list[list[tuple[list[int], float]]]:
+        """What the engine makes of some conditions, from a place on."""
         longest = self.options["max_new_tokens"]
-        return self.model.engine.generate(self.c.values[i]["asked"], longest=longest, **how)
+        asked = [value["asked"] for value in self.c.values[start : start + _AT_ONCE]]
+        return self.model.engine.generate(asked, longest=longest, **how)
 
     def _latent(self, rows: Sequence[Sequence[int]], shape: tuple[int, int]) -> Latent:
         content = [[self.model.places[i] for i in self._content(row)] for row in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import accelerate
@@ -83,6 +84,9 @@ def described(
     how += f"{settings.learning_rate:g}"
     if settings.lora_rank:
         how += f", adapters of rank {settings.lora_rank} merged into the weights"
+    if base is not None and Path(base).is_dir():
+        # Where it lies on this machine is nobody's business who reads a card.
+        base = Path(base).resolve().name
     start = f"from {base}" if base else "from fresh weights"
     how += f" ({_options(settings)})"
     scores: dict[str, str] = {}

@@ -44,7 +44,7 @@ CARD = Card(
     summary="A path of 25 points through a maze of 5 x 5 cells, from a picture of it.",
     data="Mazes and shortest ways drawn by mmgen.simulators.mazes, a program.",
     licence="Apache-2.0",
-    parameters=378_306,
+    parameters=201_502,
 )
 
 CELLS, LOOPS, POINTS = 5, 3, 25

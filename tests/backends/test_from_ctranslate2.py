@@ -43,6 +43,7 @@ def test_greedy_texts_and_scores_are_alike(
     engine = Pipeline.from_pretrained(folder, engine="ctranslate2")
     options = {"temperature": 0.0, "max_new_tokens": 10, "seed": 0}
     assert engine(PROMPTS, **options) == plain(PROMPTS, **options)
+    assert [engine(prompt, **options) for prompt in PROMPTS] == engine(PROMPTS, **options)
     answer = "A Red cat sat on the right." if name == "marian" else " sat on the right."
     found, expected = (
         p.given(PROMPTS).log_prob([answer] * len(PROMPTS)).nats for p in (engine, plain)
@@ -149,7 +150,7 @@ def test_beams_of_a_language_that_ends(tmp_path: Path) -> None:
         assert int(latent.lengths[0, 0]) > 0
         # What was cut is ranked by itself here, by the libraries without an end.
         (asked,) = engine.encoder.prepare([value])["asked"]
-        own = engine.model.engine.generate(asked, longest=8, beam_size=4)[0][0]
+        own = engine.model.engine.generate([asked], longest=8, beam_size=4)[0][0][0]
         ids = model.generate(
             **tokenizer(prompt, return_tensors="pt"),
             forced_bos_token_id=tokenizer.convert_tokens_to_ids("deu_Latn"),

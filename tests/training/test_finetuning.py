@@ -214,6 +214,10 @@ def test_a_card_says_what_was_done(tmp_path: Path) -> None:
     assert card.data.startswith("4 pairs, fingerprint ") and "before that" in card.data
     assert list(card.scores) == ["loss on held-out pairs"] and "before" in str(card.scores)
     assert scores.keys().isdisjoint(card.scores)
+    # Of a base on this machine its name is told, and not where it lies.
+    fit(pipe := Pipeline.from_pretrained(tmp_path), pairs, output=tmp_path / "again", **SETTINGS)
+    assert pipe.card.trained.startswith(f"From {tmp_path.name}: ")
+    assert str(tmp_path.parent) not in pipe.card.trained
 
 
 def test_settings_that_contradict_each_other() -> None:
