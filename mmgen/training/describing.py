@@ -86,7 +86,8 @@ def described(
         how += f", adapters of rank {settings.lora_rank} merged into the weights"
     if base is not None and Path(base).is_dir():
         # Where it lies on this machine is nobody's business who reads a card.
-        base = Path(base).resolve().name
+        folder = Path(base).resolve()
+        base = folder.parent.name if folder.name == "pipeline" else folder.name
     start = f"from {base}" if base else "from fresh weights"
     how += f" ({_options(settings)})"
     scores: dict[str, str] = {}
