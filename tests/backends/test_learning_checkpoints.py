@@ -55,7 +55,9 @@ def test_a_language_model_learns(
     assert torch.allclose(loaded.given(ys).log_prob(xs).nats, after, atol=1e-4)
     card = loaded.card
     assert card == pipe.card and card.data.startswith("4 pairs, fingerprint ")
-    assert card.trained.startswith(f"From {pipe.origin}: 40 steps of 4 pairs by adamw at 0.02")
+    assert card.trained.startswith(
+        f"From {Path(pipe.origin).name}: 40 steps of 4 pairs by adamw at 0.02"
+    )
     assert "before)" in card.scores["loss on held-out pairs"]
     assert card.trained in what_to_push(tmp_path / "run", "me/mine").readme
     theirs = auto.from_pretrained(tmp_path / "run" / "pipeline")

@@ -132,7 +132,7 @@ def test_another_revision_of_a_cached_checkpoint(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--adapter", "nothing/at/all/there"], "'nothing/at/all/there' is no folder"),
+        (["--adapter", "nothing/at/all/there"], "'nothing/at/all/there' is neither a folder here"),
         (["--adapter", ".=much"], "PATH=WEIGHT with a number"),
         (["--adapter", "."], "There is no adapter.json in '.'"),
         (["--device-map", "auto", "--device", "cpu"], "Give one"),
