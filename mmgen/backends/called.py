@@ -74,7 +74,7 @@ class CalledConditional(Conditional, ABC):
                     tell(progress, before * total + done, num_calls * total, shown)
 
                 part = mine[start : start + self.rows]
-                drawn += self._from(start)._followed(values, part, step)
+                drawn += self._from(start)._call(values, part, step)
                 calls += 1
         shape = (self.batch, num_samples)
         if self.spec.modality == "audio":
@@ -92,19 +92,11 @@ class CalledConditional(Conditional, ABC):
         """What draws the samples of a condition from that of number `start` on."""
         return self
 
-    def _followed(
+    @abstractmethod
+    def _call(
         self,
         values: Mapping[str, Any],
         generators: Sequence[torch.Generator],
         on_step: OnCalledStep,
     ) -> list[Tensor]:
-        """As `_call`, telling of its steps. A library that tells of none takes one."""
-        found = self._call(values, generators)
-        on_step(1, 1)
-        return found
-
-    @abstractmethod
-    def _call(
-        self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
-    ) -> list[Tensor]:
-        """One value (*event) on the CPU for each generator."""
+        """One value (*event) on the CPU for each generator, telling of steps as far as may be."""

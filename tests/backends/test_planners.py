@@ -128,6 +128,7 @@ BROKEN: dict[str, dict[str, Any] | None] = {
         **STATISTICS,
         "observations": {"mean": [0.0], "std": [0.0]},
     },
+    "is a number of steps, 1 to 4096; got 1000000000": {**STATISTICS, "horizon": 10**9},
     "is of 1 and 2 numbers, its network of 5": {
         **STATISTICS,
         "observations": {"mean": [0.0], "std": [1.0]},

@@ -93,12 +93,12 @@ def llava(folder: Path, *, chat: bool = True) -> Path:
     return folder
 
 
-def idefics3(folder: Path) -> Path:
-    """Idefics3, that sees a picture of 28 pixels and, of larger ones, their parts."""
+def _of_parts(folder: Path, config_class: type, model_class: type) -> Any:
+    """A model that sees a picture of 28 pixels and, of larger ones, their parts."""
     marks = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
     places = tuple(f"<row_{i}_col_{j}>" for i in range(1, 4) for j in range(1, 4))
     tokenizer = byte_tokenizer(*marks, *places, *_ROLES)
-    config = Idefics3Config(
+    config = config_class(
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=2,
         vision_config={
@@ -113,9 +113,15 @@ def idefics3(folder: Path) -> Path:
     )
     # What has one axis is not sharpened.
     torch.manual_seed(0)
-    model = sharpened(Idefics3ForConditionalGeneration(config), 0.3)
+    model = sharpened(model_class(config), 0.3)
     model.generation_config.eos_token_id = 0
     model.save_pretrained(folder)
+    return tokenizer
+
+
+def idefics3(folder: Path) -> Path:
+    """Idefics3, that sees a picture of 28 pixels and, of larger ones, their parts."""
+    tokenizer = _of_parts(folder, Idefics3Config, Idefics3ForConditionalGeneration)
     processor = Idefics3ImageProcessor(
         size={"longest_edge": 56}, max_image_size={"longest_edge": 28}
     )
@@ -127,26 +133,7 @@ def idefics3(folder: Path) -> Path:
 
 def smolvlm(folder: Path) -> Path:
     """SmolVLM, that sees as Idefics3 does, with the files that its processor has on the Hub."""
-    marks = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
-    places = tuple(f"<row_{i}_col_{j}>" for i in range(1, 4) for j in range(1, 4))
-    tokenizer = byte_tokenizer(*marks, *places, *_ROLES)
-    config = SmolVLMConfig(
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        scale_factor=2,
-        vision_config={
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": 28,
-            "patch_size": 7,
-        },
-        text_config=_writer(len(tokenizer)),
-    )
-    torch.manual_seed(0)
-    model = sharpened(SmolVLMForConditionalGeneration(config), 0.3)
-    model.generation_config.eos_token_id = 0
-    model.save_pretrained(folder)
+    tokenizer = _of_parts(folder, SmolVLMConfig, SmolVLMForConditionalGeneration)
     pictures = SmolVLMImageProcessorPil(
         size={"longest_edge": 56}, max_image_size={"longest_edge": 28}
     )

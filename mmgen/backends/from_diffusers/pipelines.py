@@ -152,11 +152,6 @@ class LibraryConditional(CalledConditional):
         return replace(self, options={**self.options, **own})
 
     def _call(
-        self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
-    ) -> list[Tensor]:
-        return self._followed(values, generators, lambda *_: None)
-
-    def _followed(
         self,
         values: Mapping[str, Any],
         generators: Sequence[torch.Generator],

@@ -37,7 +37,7 @@ PLANNERS = ("ValueGuidedRLPipeline",)
 """Classes that are planners."""
 
 _STATISTICS = "statistics.json"
-_HORIZON = 32
+_HORIZON, _LONGEST = 32, 4096
 
 
 def planner_options() -> tuple[Option, ...]:
@@ -144,11 +144,6 @@ class Planned(CalledConditional):
     model: GuidedPlanner
 
     def _call(
-        self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
-    ) -> list[Tensor]:
-        return self._followed(values, generators, lambda *_: None)
-
-    def _followed(
         self,
         values: Mapping[str, Any],
         generators: Sequence[torch.Generator],
@@ -184,7 +179,13 @@ def load_planner(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign
             f"{_STATISTICS} of {found.source} is of {len(observed[0])} and {len(acted[0])} "
             f"numbers, its network of {unet.config.in_channels}. They do not belong together."
         )
-    codec = ActionChunks(stated.get("horizon", _HORIZON), len(acted[0]), normalisation="mean-std")
+    horizon = stated.get("horizon", _HORIZON)
+    if type(horizon) is not int or not 1 <= horizon <= _LONGEST:
+        raise LoadError(
+            f"The horizon in {_STATISTICS} is a number of steps, 1 to {_LONGEST}; got "
+            f"{horizon!r:.40}."
+        )
+    codec = ActionChunks(horizon, len(acted[0]), normalisation="mean-std")
     codec.shift.copy_(acted[0])
     codec.scale.copy_(acted[1])
     reader = partial(_observation, mean_O=observed[0], std_O=observed[1])

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmgen.backends.called import CalledConditional
+from mmgen.backends.called import CalledConditional, OnCalledStep
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_transformers.files import load_files, load_model, load_reader, load_words
 from mmgen.backends.from_transformers.picture_processors import PROCESSOR_FILES, KeptFiles
@@ -98,14 +98,18 @@ class ActingConditional(CalledConditional):
     model: ActingModel
 
     def _call(
-        self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
+        self,
+        values: Mapping[str, Any],
+        generators: Sequence[torch.Generator],
+        on_step: OnCalledStep,
     ) -> list[Tensor]:
         config, steps = self.model.model.config, self.options["num_inference_steps"]
         shape = (config.chunk_size, config.max_action_dim)
-        return [
-            self.model.act(values, torch.randn(shape, generator=generator), steps)
-            for generator in generators
-        ]
+        found = []
+        for done, generator in enumerate(generators, start=1):
+            found.append(self.model.act(values, torch.randn(shape, generator=generator), steps))
+            on_step(done, len(generators))
+        return found
 
 
 def load_policy(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmgen.backends.called import CalledConditional
+from mmgen.backends.called import CalledConditional, OnCalledStep
 from mmgen.backends.from_transformers.vits import VitsLearning
 from mmgen.backends.from_transformers.voice import Parts
 from mmgen.backends.from_transformers.voices import VOICES
@@ -124,12 +124,16 @@ class SpeechConditional(CalledConditional, Streaming):
         yield Latent(found.z[0], found.lengths[0])
 
     def _call(
-        self, values: Mapping[str, Any], generators: Sequence[torch.Generator]
+        self,
+        values: Mapping[str, Any],
+        generators: Sequence[torch.Generator],
+        on_step: OnCalledStep,
     ) -> list[Tensor]:
         found, device = [], next(self.model.parameters()).device
-        for generator in generators:
+        for done, generator in enumerate(generators, start=1):
             with _drawing_from(generator, device):
                 found.append(self.model.speak(values, self.options).float().cpu())
+            on_step(done, len(generators))
         return found
 
 
