@@ -120,3 +120,9 @@ def test_what_it_cannot_do(pipe: Pipeline, tmp_path: Path) -> None:
     folder = tiny_policies.pi0(tmp_path, actions_std=None)
     with pytest.raises(LoadError, match="lacks actions_std, without which its actions have no u"):
         Pipeline.from_pretrained(folder)
+    file = folder / "processor_config.json"
+    said = json.loads(file.read_text("utf-8"))
+    for std in ("wide", [1.0], [1.0, -1.0, 1.0]):
+        file.write_text(json.dumps({**said, "actions_std": std}), "utf-8")
+        with pytest.raises(LoadError, match="does not say the mean and std of actions"):
+            Pipeline.from_pretrained(folder)

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,12 +20,12 @@ from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.given import AsGiven, GivenCondition
 from mmgen.backends.recognition import Recognised
 from mmgen.backends.recognition.repository import first_file
+from mmgen.backends.standardised import mean_and_std, numbers
 from mmgen.core.condition import Condition
 from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.files import read_json
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
-from mmgen.core.npy import load_array
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.modalities.actions import ActionChunks
@@ -171,7 +170,10 @@ def load_planner(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign
     if place.placement.given:
         raise SpecError("A planner is small, and lies in one place. Leave out where it goes.")
     stated = _statistics(found, place)
-    observed, acted = (_mean_and_std(stated, name) for name in ("observations", "actions"))
+    observed, acted = (
+        mean_and_std(stated.get(name, {}), of=name, file=_STATISTICS)
+        for name in ("observations", "actions")
+    )
     unet, value_function, scheduler = _networks(found, place, dtype)
     both = len(observed[0]) + len(acted[0])
     if unet.config.in_channels != both:
@@ -224,20 +226,6 @@ def _statistics(found: Recognised, place: Place) -> Mapping[str, Any]:
     return read_json(path)
 
 
-def _mean_and_std(stated: Mapping[str, Any], name: str) -> tuple[Tensor, Tensor]:
-    try:
-        mean, std = (torch.tensor(stated[name][k], dtype=torch.float32) for k in ("mean", "std"))
-    except (KeyError, TypeError, ValueError):
-        mean = std = torch.zeros(0)
-    good = mean.ndim == 1 and mean.shape == std.shape and len(mean) > 0
-    if not good or not mean.isfinite().all() or not (std.isfinite() & (std > 0)).all():
-        raise LoadError(
-            f"{_STATISTICS} does not say the mean and std of {name}: two lists of as many finite "
-            "numbers, the second positive."
-        )
-    return mean, std
-
-
 def _networks(
     found: Recognised, place: Place, dtype: torch.dtype
 ) -> tuple[nn.Module, nn.Module, Any]:
@@ -265,14 +253,4 @@ def _networks(
 
 def _observation(value: Any, *, mean_O: Tensor, std_O: Tensor) -> Tensor:
     """Where an agent is (O,), standardised."""
-    if isinstance(value, (str, Path)):
-        value = load_array(value, what="an observation")
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "fiu" or array.shape != tuple(mean_O.shape):
-        raise ValueError(
-            f"Expected an observation of {len(mean_O)} numbers, in the environment's own units; "
-            f"got {value!r:.60}."
-        )
-    if not np.isfinite(array).all():
-        raise ValueError("An observation is made of finite numbers.")
-    return (torch.from_numpy(array.astype(np.float32)) - mean_O) / std_O
+    return (numbers(value, size=len(mean_O), what="an observation") - mean_O) / std_O

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,11 +21,11 @@ from mmgen.backends.from_transformers.files import load_files, load_model, load_
 from mmgen.backends.from_transformers.picture_processors import PROCESSOR_FILES, KeptFiles
 from mmgen.backends.given import AsGiven, GivenCondition
 from mmgen.backends.recognition import Recognised
+from mmgen.backends.standardised import mean_and_std, numbers
 from mmgen.core.condition import Condition
 from mmgen.core.errors import LoadError, SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
-from mmgen.core.npy import load_array
 from mmgen.core.options import Option
 from mmgen.core.spec import ConditionSpec, Spec
 from mmgen.modalities import image as images
@@ -137,7 +136,7 @@ def load_policy(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     encoder = AsGiven(
         _PARTS,
         required=_PARTS,
-        readers={"image": _seen, "state": partial(_state, size=len(stated["state_mean"]))},
+        readers={"image": _seen, "state": partial(_state, size=len(_of(stated, "state")[0]))},
     )
     family = ActingModel(model, processor, spec=codec.spec)
 
@@ -148,16 +147,21 @@ def load_policy(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     return Foreign(encoder, family, codec, found, save)
 
 
+def _of(stated: Mapping[str, Any], name: str) -> tuple[Tensor, Tensor]:
+    found = {k: stated[f"{name}_{k}"] for k in ("mean", "std")}
+    return mean_and_std(found, of=name, file="processor_config.json", least=_LEAST)
+
+
 def _actions(stated: Mapping[str, Any], config: Any) -> ActionChunks:
-    mean, deviation = (torch.tensor(stated[f"actions_{n}"]).float() for n in ("mean", "std"))
-    if mean.shape != deviation.shape or len(mean) > config.max_action_dim:
+    mean, deviation = _of(stated, "actions")
+    if len(mean) > config.max_action_dim:
         raise LoadError(
-            f"The statistics of actions are of {len(mean)} and {len(deviation)} numbers, the "
-            f"model makes at most {config.max_action_dim}. They do not belong together."
+            f"The statistics of actions are of {len(mean)} numbers, the model makes at most "
+            f"{config.max_action_dim}. They do not belong together."
         )
     codec = ActionChunks(config.chunk_size, len(mean), normalisation="mean-std")
     codec.shift.copy_(mean)
-    codec.scale.copy_(deviation + _LEAST)
+    codec.scale.copy_(deviation)
     return codec
 
 
@@ -197,13 +201,4 @@ def _seen(value: Any) -> list[Any]:
 
 def _state(value: Any, *, size: int) -> Tensor:
     """What a robot says of itself (1, S)."""
-    if isinstance(value, (str, Path)):
-        value = load_array(value, what="a state")
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "fiu" or array.shape != (size,):
-        raise ValueError(
-            f"Expected a state of {size} numbers, in the robot's own units; got {value!r:.60}."
-        )
-    if not np.isfinite(array).all():
-        raise ValueError("A state is made of finite numbers.")
-    return torch.from_numpy(array.astype(np.float32))[None]
+    return numbers(value, size=size, what="a state")[None]
