@@ -40,7 +40,7 @@ class ReadingOn(nn.Module, ABC):
         self.vocabulary = self.num_outputs = targets.count
 
     def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
-        """Ids (B, L) after a prompt to log-probabilities of what follows each (B, L, V)."""
+        """Ids (B, L) after a prompt to logits of what follows each (B, L, V)."""
         return self.extend(ids_BL, c, self.cache())
 
     def cache(self) -> ReadCache:
@@ -48,7 +48,7 @@ class ReadingOn(nn.Module, ABC):
         return ReadCache()
 
     def extend(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
-        """Log-probabilities (B, L, V) after the ids (B, L) that follow those the cache has seen.
+        """Logits (B, L, V) after the ids (B, L) that follow those the cache has seen.
 
         Args:
             ids_BL: Ids that come next. The very first is read as the last of the prompt.
@@ -72,7 +72,7 @@ class ReadingOn(nn.Module, ABC):
             position_ids=self._positions(c, mask_BL)[..., seen:],
         )
         cache.length += length
-        return self.targets.log_probs(logits_BLV)
+        return self.targets.logits(logits_BLV)
 
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the context each prompt leaves (B,)."""

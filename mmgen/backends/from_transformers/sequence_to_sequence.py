@@ -56,7 +56,7 @@ class SequenceToSequence(nn.Module):
         self.condition = condition
 
     def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
-        """Ids (B, L) to log-probabilities of what follows each (B, L, V)."""
+        """Ids (B, L) to logits of what follows each (B, L, V)."""
         return self.extend(ids_BL, c, self.cache())
 
     def cache(self) -> ReadCache:
@@ -64,7 +64,7 @@ class SequenceToSequence(nn.Module):
         return ReadCache()
 
     def extend(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
-        """Log-probabilities (B, L, V) after the ids (B, L) that follow those the cache has seen.
+        """Logits (B, L, V) after the ids (B, L) that follow those the cache has seen.
 
         Args:
             ids_BL: Ids that come next. The very first is read as those the decoder begins with.
@@ -78,7 +78,7 @@ class SequenceToSequence(nn.Module):
         cache.append(torch.ones_like(own_BL, dtype=torch.bool))
         logits, cache.inner = follows(self.model, own_BL, c, cache.inner)
         cache.length += length
-        return self.targets.log_probs(logits[:, -length:])
+        return self.targets.logits(logits[:, -length:])
 
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the decoder's context there are (B,)."""

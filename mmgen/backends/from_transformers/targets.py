@@ -30,6 +30,8 @@ class Targets(nn.Module):
         self.register_buffer("ends", ending.nonzero()[:, 0], persistent=False)
         order = torch.cat((self.content, self.ends))
         self.register_buffer("order", order, persistent=False)
+        self.register_buffer("places_of", order.argsort(), persistent=False)
+        self._in_order = bool((order == torch.arange(num_words)).all())
 
     @property
     def count(self) -> int:
@@ -48,13 +50,29 @@ class Targets(nn.Module):
         ending = [len(self.content)] if torch.isin(self.ends, wanted).all() else []
         return (*content, *ending)
 
-    def log_probs(self, logits_BLW: Tensor) -> Tensor:
-        """Logits of words to log-probabilities of targets (B, L, V), float32."""
-        log_p = logits_BLW.float().log_softmax(-1)
-        if len(self.ends) == 1:
-            return log_p.index_select(-1, self.order)
-        end = log_p[..., self.ends].logsumexp(-1, keepdim=True)
-        return torch.cat((log_p[..., self.content], end), dim=-1)
+    def logits(self, logits_BLW: Tensor) -> Tensor:
+        """Logits of words to those of targets (B, L, V), float32."""
+        logits_BLW = logits_BLW.float()
+        if len(self.ends) > 1:
+            end = logits_BLW[..., self.ends].logsumexp(-1, keepdim=True)
+            return torch.cat((logits_BLW[..., self.content], end), dim=-1)
+        if self._in_order:
+            return logits_BLW
+        return _Reordered.apply(logits_BLW, self.order, self.places_of)
+
+
+class _Reordered(torch.autograd.Function):
+    """Logits in another order. The gradient of torch's own adds up what is never repeated."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, order: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        return logits.index_select(-1, order)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (back,) = ctx.saved_tensors
+        return gradient.index_select(-1, back), None, None
 
 
 class ReadCache:
