@@ -124,6 +124,7 @@ def check_pairs(
     report = PairsReport(count=len(pairs))
     known = set() if against is None else {own for own, _ in _digests(against)}
     seen: dict[bytes, str] = {}
+    told: dict[bytes, bytes] = {}
     measured: dict[str, list[Any]] = {}
     for index in range(len(pairs)):
         where = pairs.where(index)
@@ -135,7 +136,7 @@ def check_pairs(
         else:
             report.good.append(index)
             _note_same(report, digest(y, x), where, seen, known)
-            for doubt in _doubts(pipe, x):
+            for doubt in (*_doubts(pipe, x), *_otherwise_told(pipe, y, x, told)):
                 report.doubtful.setdefault(doubt, []).append(where)
             for name, value in _measures(pipe, y, x):
                 measured.setdefault(name, []).append(value)
@@ -176,6 +177,14 @@ def _prepare(pipe: Pipeline, y: Any, x: Any) -> None:
 def _doubts(pipe: Pipeline, x: Any) -> list[str]:
     kind = modality(pipe.codec.spec.modality)
     return [f"x is {doubt}" for doubt in kind.doubts(x)] if hasattr(kind, "doubts") else []
+
+
+def _otherwise_told(pipe: Pipeline, y: Any, x: Any, told: dict[bytes, bytes]) -> Iterator[str]:
+    """Whether a value of files was there before with another y, as a wrong name makes it be."""
+    if modality(pipe.codec.spec.modality).IN_FILES:
+        own = digest(None, x)
+        if told.setdefault(own, digest(y, None)) != digest(y, None):
+            yield "x has another y elsewhere"
 
 
 def _measures(pipe: Pipeline, y: Any, x: Any) -> Iterator[tuple[str, float | str]]:

@@ -329,6 +329,17 @@ def test_a_report_counts_and_names(tmp_path: Path) -> None:
     assert report.warnings[1].startswith("1 pair stands there twice, such as train.jsonl, line 1")
 
 
+def test_a_picture_under_two_names_is_told(painter: Pipeline, tmp_path: Path) -> None:
+    noise = RNG.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    for i, own in enumerate(noise):
+        Image.fromarray(own).save(tmp_path / f"{i}.png")
+    rows = [{"image": f"{i}.png", "text": text} for i, text in enumerate(("a cat", "a dog"))]
+    jsonl(tmp_path / "train.jsonl", [*rows, {"image": "0.png", "text": "a cow"}, rows[0]])
+    report = check_pairs(painter, read_pairs(tmp_path, painter))
+    assert report.doubtful == {"x has another y elsewhere": ["train.jsonl, line 3"]}
+    assert len(report.twice) == 1
+
+
 def test_silent_and_clipped_sounds_are_told(speaker: Pipeline, tmp_path: Path) -> None:
     tone = np.sin(np.arange(4000) / 5)[None].astype(np.float32)
     for name, sound in {"soft": tone / 2, "loud": (3 * tone).clip(-1, 1), "none": tone * 0}.items():
