@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,10 +15,6 @@ from mmgen.cli.console import spinner
 from mmgen.cli.parameters import DeviceName
 from mmgen.cli.runs import DryRun, choose_device, show_rehearsal, steps_done, stoppable
 from mmgen.core.errors import SpecError
-
-if TYPE_CHECKING:
-    from mmgen.pipeline import Pipeline
-    from mmgen.training.pairs import Pairs
 
 __all__ = ["train"]
 
@@ -94,7 +90,8 @@ def _fit(
     from accelerate import PartialState
 
     from mmgen.pipeline import Pipeline
-    from mmgen.training import TrainSettings, fit
+    from mmgen.training import TrainSettings
+    from mmgen.training.recipes import fit_recipe
 
     chosen = module.TRAINING | overrides
     # Read once before anything is built, so that a wrong one is said at once.
@@ -110,9 +107,14 @@ def _fit(
     )
     if done is not None:
         typer.echo(f"Going on from step {done} of the checkpoint there.")
-    pairs = module.pairs("train")
-    _pretrain(module, pipe, pairs, output, overrides)
-    fit(pipe, pairs, output=output, preview=module.PREVIEW, **chosen)
+    fit_recipe(
+        module,
+        pipe,
+        output=output,
+        overrides=overrides,
+        before=_for_all(overrides),
+        say=typer.echo,
+    )
     saved = output / "pipeline"
     # Under torchrun or accelerate launch, one process of several writes.
     if ship and PartialState().is_main_process:
@@ -127,36 +129,21 @@ def _rehearse(recipe: hub.Recipe, module: ModuleType, overrides: dict[str, Any])
 
     from mmgen.pipeline import Pipeline
     from mmgen.training import TrainSettings, rehearse
+    from mmgen.training.recipes import stages_of
 
     chosen = module.TRAINING | overrides
     torch.manual_seed(TrainSettings(**chosen).seed)
     pipe = Pipeline.build(recipe.name)
     pairs = module.pairs("train")
-    for stage, settings in _stages(module, overrides):
+    for stage, settings in stages_of(module, _for_all(overrides)):
         part = module.pretraining(stage, pipe)
         show_rehearsal(rehearse(part, pairs, **settings), f"First its {stage}")
         part.parts.requires_grad_(False)
     show_rehearsal(rehearse(pipe, pairs, **chosen), recipe.name)
 
 
-def _stages(module: ModuleType, overrides: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the recipe wants trained before the pipeline, and how."""
-    shared = {k: v for k, v in overrides.items() if k in _FOR_ALL}
-    for stage, settings in getattr(module, "PRETRAINING", {}).items():
-        yield stage, settings | shared
-
-
-def _pretrain(
-    module: ModuleType, pipe: Pipeline, pairs: Pairs, output: Path, overrides: dict[str, Any]
-) -> None:
-    """Train what the recipe wants trained before the pipeline, stage after stage."""
-    from mmgen.training import fit
-
-    for stage, settings in _stages(module, overrides):
-        part = module.pretraining(stage, pipe)
-        typer.echo(f"First its {stage}, for {settings['steps']} steps")
-        fit(part, pairs, output=output / stage, **settings)
-        part.parts.requires_grad_(False)
+def _for_all(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in overrides.items() if k in _FOR_ALL}
 
 
 def _module(recipe: hub.Recipe) -> ModuleType:

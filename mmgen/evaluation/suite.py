@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmgen.core.errors import MMGenError
+from mmgen import hub
+from mmgen.core.errors import MMGenError, UnknownNameError
 from mmgen.core.files import read_json, write_beside
 from mmgen.evaluation.task import FoundTask
+from mmgen.evaluation.tiny import tiny_pipeline
 from mmgen.evaluation.weights import weights_of
 from mmgen.version import __version__
 
 __all__ = ["Asked", "Suite"]
 
-_PROGRESS = ".bench.json"
+_PROGRESS, _MODELS = ".bench.json", "models"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +69,12 @@ class Suite:
     output: Path
     say: Callable[[str], None]
     failed: dict[str, str] = field(default_factory=dict)
+    tiny: set[str] = field(default_factory=set)
 
     def run(self, *, restart: bool = False) -> dict[str, Path]:
         """Records by task. Tasks that an interrupted run of the same kind has done are not done
-        again; what tasks cannot do is in `failed`, and the others are run all the same.
+        again; what tasks cannot do is in `failed`, and the others are run all the same. Those that
+        measured a tiny pipeline, for want of shipped weights, are in `tiny`.
 
         Args:
             restart: Forget an interrupted run.
@@ -82,6 +86,9 @@ class Suite:
         for number, (name, task) in enumerate(self.tasks.items(), start=1):
             key = self._key(task)
             before = self.output / str(done.get(key, ""))
+            recipe = self._without_weights(task)
+            if recipe is not None:
+                self.tiny.add(name)
             if key in done and before.is_file():
                 self.say(f"[{number}/{len(self.tasks)}] {name}: done before the interruption")
                 found[name] = before
@@ -90,7 +97,8 @@ class Suite:
             self.say(f"[{number}/{len(self.tasks)}] {name}, about {minutes:g} min on two cores")
             try:
                 task.about.require_here(name)
-                found[name] = task.main(self.asked.arguments(task, self.output))
+                asked = self.asked if recipe is None else self._of_tiny(recipe)
+                found[name] = task.main(asked.arguments(task, self.output))
             except (MMGenError, OSError) as error:
                 if len(self.tasks) == 1:
                     raise
@@ -102,6 +110,22 @@ class Suite:
         if not self.failed:
             progress.unlink(missing_ok=True)
         return found
+
+    def _without_weights(self, task: FoundTask) -> hub.Recipe | None:
+        """The recipe that a quick run measures and that ships no weights, if it is one."""
+        if not self.asked.quick or task.kind != "tasks" or task.about.pipeline is None:
+            return None
+        try:
+            recipe = hub.find_recipe(self.asked.pipeline or task.about.pipeline)
+        except UnknownNameError:
+            return None
+        return None if recipe.weights.is_file() else recipe
+
+    def _of_tiny(self, recipe: hub.Recipe) -> Asked:
+        """What is asked, of a pipeline that is trained for a few steps."""
+        self.say(f"    {recipe.name} ships no weights: a tiny one learns for a few steps")
+        folder = tiny_pipeline(recipe, self.output / _MODELS, seed=self.asked.seed)
+        return replace(self.asked, pipeline=str(folder))
 
     def _key(self, task: FoundTask) -> str:
         """What has to be the same for a result to be that of this run."""
