@@ -32,14 +32,22 @@ def measured(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
         rows: Of all records.
     """
     found: dict[str, dict[str, Row]] = {}
+    names: dict[str, str | None] = {}
     for row in rows:
         pipeline, _, chosen = row.subject.partition(" ")
-        try:
-            name = hub.find_recipe(pipeline).name
-        except UnknownNameError:
-            continue
-        found.setdefault(name, {})[f"{row.task} {chosen}".strip() + f": {row.label}"] = row
+        if pipeline not in names:
+            names[pipeline] = _recipe_of(pipeline)
+        if (name := names[pipeline]) is not None:
+            found.setdefault(name, {})[f"{row.task} {chosen}".strip() + f": {row.label}"] = row
     return found
+
+
+def _recipe_of(pipeline: str) -> str | None:
+    """The full name of a recipe, None if there is none of this name."""
+    try:
+        return hub.find_recipe(pipeline).name
+    except UnknownNameError:
+        return None
 
 
 def wrong_claims(card: Card, found: Mapping[str, Row]) -> list[str]:
