@@ -18,8 +18,8 @@ def run(code: str) -> str:
 
 def test_import_is_fast_and_loads_nothing_heavy() -> None:
     code = (
-        "import sys, time; t = time.perf_counter(); import mmgen; "
-        "t = time.perf_counter() - t; "
+        "import sys, time; t = time.process_time(); import mmgen; "
+        "t = time.process_time() - t; "
         f"print(min(t, 9), [m for m in {HEAVY} if m in sys.modules])"
     )
     seconds, loaded = min(run(code).split(" ", 1) for _ in range(3))
@@ -36,13 +36,13 @@ def test_listing_pipelines_loads_nothing_heavy() -> None:
     assert run(code) == "True []"
 
 
-@pytest.mark.parametrize("library", ["diffusers", "transformers", "torchaudio"])
-def test_a_pipeline_of_our_own_loads_no(library: str) -> None:
+def test_a_pipeline_of_our_own_loads_no_other_library() -> None:
     code = (
         "import sys; from mmgen import Pipeline; p = Pipeline.debug('text-to-image:scenes'); "
-        f"p('a green star', seed=0); print({library!r} in sys.modules)"
+        "p('a green star', seed=0); "
+        "print({'diffusers', 'transformers', 'torchaudio'} & set(sys.modules))"
     )
-    assert run(code) == "False"
+    assert run(code) == "set()"
 
 
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
