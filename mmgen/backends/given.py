@@ -16,6 +16,7 @@ from mmgen.core.parted import Parted
 from mmgen.core.spec import ConditionSpec
 from mmgen.core.typed import named_values
 from mmgen.modalities import image as images
+from mmgen.modalities import modality_names
 from mmgen.modalities import video as videos
 from mmgen.modalities.image.files import to_pil
 
@@ -52,6 +53,9 @@ class AsGiven(Encoder):
         splits: What answers a text in parts, given a value by its parts and whether a text fits.
         split_options: What it takes besides.
         together: What refuses values whose parts do not go together.
+
+    Attributes:
+        adapting: What brings parts to what training takes, by their names; none if not said.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class AsGiven(Encoder):
         together: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         super().__init__()
+        self.adapting: dict[str, Callable[[Any], Any]] = {}
         self.together = together
         self.splits, self.split_options = splits, split_options
         self.readers = dict(readers or {})
@@ -80,6 +85,19 @@ class AsGiven(Encoder):
     @property
     def spec(self) -> ConditionSpec:
         return ConditionSpec()
+
+    def named_parts(self) -> tuple[str, Mapping[str, Encoder]]:
+        if len(self.names) < 2:
+            return super().named_parts()
+        known = [name for name in self.names if name in modality_names()]
+        return self._main, {name: AsGiven((name,)) for name in known}
+
+    def adapt(self, value: Any) -> Any:
+        if value is None or not self.adapting:
+            return value
+        parts = self._named(value)
+        changed = {k: self.adapting[k](v) if k in self.adapting else v for k, v in parts.items()}
+        return changed if isinstance(value, Mapping) else next(iter(changed.values()))
 
     def options(self) -> tuple[Option, ...]:
         return self.split_options

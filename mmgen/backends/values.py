@@ -21,7 +21,7 @@ from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities import image as images
 from mmgen.modalities.audio import files as sounds
-from mmgen.modalities.audio.value import Audio
+from mmgen.modalities.audio.value import Audio, resample
 from mmgen.modalities.image.files import fit_into_square, load_batch
 from mmgen.modalities.video.value import Video
 
@@ -33,9 +33,17 @@ _MOST_SAMPLES = 2**28
 
 
 class AnyImage(Codec):
-    """z = 2 p - 1 for pixels p in [0, 1], (3, H, W). Levels are rounded as diffusers rounds."""
+    """z = 2 p - 1 for pixels p in [0, 1], (3, H, W). Levels are rounded as diffusers rounds.
+
+    Args:
+        side: Of the squares that `adapt` makes; None to leave images as they are.
+    """
 
     elementwise = True
+
+    def __init__(self, side: int | None = None) -> None:
+        super().__init__()
+        self.side = side
 
     @property
     def spec(self) -> Spec:
@@ -46,6 +54,9 @@ class AnyImage(Codec):
     def debug(cls) -> AnyImage:
         """One."""
         return cls()
+
+    def adapt(self, value: Any) -> Any:
+        return value if self.side is None else fit_into_square(value, self.side)
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
         rows = [images.load(v) for v in values]
@@ -179,7 +190,7 @@ class AnySound(Codec):
 
     Args:
         sampling_rate: In Hz.
-        mono: Whether it reads sounds as others make them, files for example, of one channel.
+        mono: Whether it reads sounds of one channel alone.
     """
 
     def __init__(self, sampling_rate: int, *, mono: bool = False) -> None:
@@ -199,7 +210,9 @@ class AnySound(Codec):
         )
 
     def adapt(self, value: Any) -> Any:
-        return sounds.fit_to_rate(value, self.sampling_rate) if self.mono else value
+        if self.mono:
+            return sounds.fit_to_rate(value, self.sampling_rate)
+        return resample(sounds.load(value), self.sampling_rate)
 
     def is_one(self, value: Any) -> bool:
         return sounds.is_one(value)
@@ -209,9 +222,20 @@ class AnySound(Codec):
             own = {"sampling_rate": self.sampling_rate, "max_samples": _MOST_SAMPLES}
             samples, lengths = sounds.load_batch(values, **own)
             return {"samples": samples[..., None], "lengths": lengths}
-        if not all(isinstance(v, Audio) and v.sampling_rate == self.sampling_rate for v in values):
-            raise TypeError(f"Expected sounds (Audio) of {self.sampling_rate} samples/s.")
-        rows = [torch.from_numpy(v.samples).mT for v in values]
+        found = [sounds.load(v) for v in values]
+        for one in found:
+            if one.sampling_rate != self.sampling_rate:
+                raise ValueError(
+                    f"Expected a sampling_rate of {self.sampling_rate} Hz, got "
+                    f"{one.sampling_rate} Hz. Resample it first: "
+                    f"mmgen.modalities.audio.resample(audio, {self.sampling_rate})."
+                )
+        channels = sorted({len(one.samples) for one in found})
+        if len(channels) > 1:
+            raise SpecError(
+                f"Sounds of one batch have as many channels as each other, got {channels}."
+            )
+        rows = [torch.from_numpy(one.samples).mT for one in found]
         lengths = torch.tensor([len(row) for row in rows])
         return {"samples": pad_sequence(rows, batch_first=True), "lengths": lengths}
 

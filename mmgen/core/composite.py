@@ -116,6 +116,9 @@ class CompositeEncoder(Encoder):
         }
         return _withhold(dropped, keep)
 
+    def named_parts(self) -> tuple[str, Mapping[str, Encoder]]:
+        return self.main, dict(self.parts.items())
+
     def read(self, text: str) -> Any:
         return self.parts[self.main].read(text)
 

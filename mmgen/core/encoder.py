@@ -78,6 +78,13 @@ class Encoder(Fitted):
             )
         return None if text is None else self.read(text)
 
+    def named_parts(self) -> tuple[str, Mapping[str, Encoder]]:
+        """The name of the main part, and what reads each part of a value by its name.
+
+        If not said otherwise a value has no parts: it is the main one itself, and its name empty.
+        """
+        return "", {"": self}
+
     def plain(self, value: Any) -> Any:
         """The value without what this encoder passes over, such as the case of letters.
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mmgen.core.composite import CompositeEncoder
 from mmgen.core.conditional import Progress
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
@@ -191,9 +190,10 @@ def _measures(pipe: Pipeline, y: Any, x: Any) -> Iterator[tuple[str, float | str
     """What can be counted of a pair, by name."""
     yield from _measured("x", modality(pipe.codec.spec.modality), x)
     encoder = pipe.encoder
-    if isinstance(encoder, CompositeEncoder):
+    main, parts = encoder.named_parts()
+    if main:
         for name, value in y.items() if isinstance(y, Mapping) else ():
-            kind = encoder.parts[name].modality
+            kind = parts[name].modality
             if kind is not None and value is not None:
                 yield from _measured(f"y.{name}", modality(kind), value)
     elif y is not None and encoder.modality is not None:

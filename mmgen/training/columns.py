@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmgen.core.composite import CompositeEncoder
-from mmgen.core.encoder import Encoder
 from mmgen.core.errors import LoadError, close_names
 from mmgen.core.fitted import Fitted
 from mmgen.core.nothing import Nothing
@@ -54,13 +52,12 @@ def find_columns(
     """
     free = _Available(available)
     encoder = pipe.encoder
-    parts = encoder.parts if isinstance(encoder, CompositeEncoder) else {"": encoder}
-    main = encoder.main if isinstance(encoder, CompositeEncoder) else ""
+    main, parts = encoder.named_parts()
     asked = _by_part(given or {}, parts, main)
     x_name = pipe.codec.spec.modality
     for names in asked.values():
         free.take(names)
-    alike = any(isinstance(p, Encoder) and p.modality == x_name for p in parts.values())
+    alike = any(p.modality == x_name for p in parts.values())
     usual = (*_X, *modality(x_name).COLUMNS)
     x = asked.get("x") or free.find(pipe.codec, usual if alike else (*usual[len(_X) :], *_X))
     if x is None:

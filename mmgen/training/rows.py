@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmgen.core.composite import CompositeEncoder
 from mmgen.core.encoder import Encoder
 from mmgen.core.fitted import Fitted
 from mmgen.modalities import modality
@@ -45,7 +44,7 @@ class RowReader:
         self.columns: Columns = find_columns(pipe, names, columns)
         self._typed, self._folder, self._adapt = typed, folder, adapt
         encoder = pipe.encoder
-        self._parts = encoder.parts if isinstance(encoder, CompositeEncoder) else {"": encoder}
+        self._encoder, (_, self._parts) = encoder, encoder.named_parts()
         self._codec, self._kind = pipe.codec, pipe.codec.spec.modality
 
     def __call__(self, row: Row) -> tuple[Any, Any]:
@@ -57,9 +56,8 @@ class RowReader:
         x = self._value(row, self.columns.x, self._codec, self._kind)
         if x is None:
             raise ValueError(f"{', '.join(self.columns.x)} is empty, so there is no x.")
-        if self._adapt:
-            x = self._codec.adapt(x)
-        return self._condition(row), x
+        y = self._condition(row)
+        return (self._encoder.adapt(y), self._codec.adapt(x)) if self._adapt else (y, x)
 
     def _condition(self, row: Row) -> Any:
         found = {

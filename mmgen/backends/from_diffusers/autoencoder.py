@@ -14,7 +14,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError
 from mmgen.modalities.image.latents import Latents
 
-__all__ = ["autoencoder_kl", "autoencoder_qwen", "decoded"]
+__all__ = ["autoencoder_kl", "autoencoder_qwen", "decoded", "statistics"]
 
 _KIND = "AutoencoderKL"
 
@@ -58,7 +58,7 @@ def autoencoder_kl(
     elif type(module).__name__ != _KIND:
         raise LoadError(f"Expected a diffusers {_KIND}, got {type(module).__name__}.")
     codec = Latents(_PosteriorMoments(module, upcast=upcast), size=size)
-    mean, std = _statistics(module.config)
+    mean, std = statistics(module.config)
     codec.mean.copy_(mean)
     codec.std.copy_(std)
     return codec
@@ -89,7 +89,7 @@ def autoencoder_qwen(module: nn.Module, *, size: int) -> Codec:
 
 def decoded(module: nn.Module, z: Tensor) -> Tensor:
     """Images (B, 3, H, W), about in [-1, 1], of latents z (B, c, h, w) as its models make them."""
-    mean, std = (x.to(z.device) for x in _statistics(module.config))
+    mean, std = (x.to(z.device) for x in statistics(module.config))
     e = (z.float() * std + mean).to(next(module.parameters()).dtype)
     return run(module, module.decode, "vae.decode", e).sample.float()
 
@@ -139,7 +139,7 @@ class _FrameMoments(nn.Module):
         return run(module, module.decode, "vae.decode", z_BCHW[:, :, None]).sample[:, :, 0]
 
 
-def _statistics(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+def statistics(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of latents, each (c, 1, 1), that make z as diffusers makes it."""
     shape = (config["latent_channels"], 1, 1)
     scale = config["scaling_factor"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl
+from mmgen.backends.from_diffusers.noising import Noising
 from mmgen.backends.given import GivenCondition
 from mmgen.backends.values import EvenPixels
 from mmgen.core.codec import Codec
@@ -27,7 +28,7 @@ class LibraryDenoiser(nn.Module, ABC):
     """
 
     condition = ConditionSpec()
-    path: GaussianPath
+    noising: Noising
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__()
@@ -39,6 +40,11 @@ class LibraryDenoiser(nn.Module, ABC):
     def codec(cls, pipeline: Any) -> Codec | None:
         """Values to what the network denoises; None if it is not asked as others of its class."""
 
+    @classmethod
+    def lacking(cls, pipeline: Any) -> str | None:
+        """Why a pipeline of its class cannot be asked; None if it can."""
+        return None
+
     def parameters(self, recurse: bool = True) -> Any:
         """Those of the network."""
         return self.network.parameters(recurse)
@@ -47,6 +53,11 @@ class LibraryDenoiser(nn.Module, ABC):
     def network(self) -> nn.Module:
         """What predicts."""
         return network_of(self.pipeline)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -68,6 +79,29 @@ class LibraryDenoiser(nn.Module, ABC):
 
     def forget(self) -> None:
         """Keep nothing that weights have made, for they have changed."""
+
+    @property
+    def path(self) -> GaussianPath:
+        """That it was trained on."""
+        return self.noising.path
+
+    def error(self, x_0: Tensor, c: GivenCondition, *, generator: torch.Generator | None) -> Tensor:
+        """Squared error (B,) of what the network was trained to predict.
+
+        Args:
+            x_0: Latents (B, *event).
+            c: What is known of each.
+            generator: For the noise, and how much of it there is.
+        """
+
+        def predict(z_t: Tensor, place: Tensor) -> Tensor:
+            return self.predicted(z_t.to(self.dtype), place, c)
+
+        return self.noising.error(predict, x_0, generator=generator)
+
+    @abstractmethod
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
+        """What the network gives for z_t (B, *event) at places (B,) of its `noising`."""
 
     @abstractmethod
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
@@ -97,11 +131,6 @@ class Reading(LibraryDenoiser):
             self._texts = {t: kept.get(t) or self._encoded(t) for t in dict.fromkeys(wanted)}
         return [self._texts[text] for text in wanted]
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.parameters()).device
-
     @abstractmethod
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         """What the network needs of a text, each (1, ...)."""
@@ -112,11 +141,18 @@ def network_of(pipeline: Any) -> nn.Module:
 
 
 def square_images(
-    pipeline: Any, *, learns_variance: bool = False, upcast: bool = False
+    pipeline: Any, *, beside: int = 0, learns_variance: bool = False, upcast: bool = False
 ) -> Codec | None:
-    """Square images of the network's own size, if it gives what it takes."""
+    """Square images of the network's own size, if it gives what it takes.
+
+    Args:
+        pipeline: A loaded diffusers pipeline.
+        beside: Channels that the network sees beside those it denoises.
+        learns_variance: Whether half of what it gives is a variance.
+        upcast: As that of `autoencoder_kl`.
+    """
     config, vae = network_of(pipeline).config, getattr(pipeline, "vae", None)
-    size, channels = config.get("sample_size"), config.get("in_channels")
+    size, channels = config.get("sample_size"), config.get("in_channels") - beside
     given = 2 * channels if learns_variance else channels
     if not isinstance(size, int) or config.get("out_channels") != given:
         return None

@@ -1,7 +1,14 @@
-"""Diffusers pipelines whose networks are ones of the diffusion family, too."""
+"""Diffusers pipelines whose networks are asked by mmgen, too: all of them learn."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.backends.from_diffusers.beside import Beside, EncodedPicture, Held
 from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser
 from mmgen.backends.from_diffusers.flow_denoisers import (
     FilmFlow,
@@ -10,26 +17,116 @@ from mmgen.backends.from_diffusers.flow_denoisers import (
     PackedFlow,
     PackedFrameFlow,
 )
+from mmgen.backends.from_diffusers.lessons import (
+    CodeLessons,
+    Lessons,
+    MelLessons,
+    PaintedLessons,
+    PictureLessons,
+    UpscalingLessons,
+    WaveLessons,
+)
 from mmgen.backends.from_diffusers.scheduled_denoisers import (
     Attending,
     AttendingMasked,
     AttendingSized,
     Unconditional,
 )
+from mmgen.backends.from_diffusers.sound_denoisers import AttendingTimed, AttendingTwice, Labelled
+from mmgen.backends.given import GivenCondition
+from mmgen.core.codec import Codec
+from mmgen.core.latent import Latent
 
-__all__ = ["DENOISERS"]
+__all__ = ["DENOISERS", "LEARNERS", "Learning", "learning_of"]
 
-DENOISERS: dict[str, type[LibraryDenoiser]] = {
-    "DDPMPipeline": Unconditional,
-    "DDIMPipeline": Unconditional,
-    "StableDiffusionPipeline": Attending,
-    "StableDiffusionXLPipeline": AttendingSized,
-    "PixArtAlphaPipeline": AttendingMasked,
-    "PixArtSigmaPipeline": AttendingMasked,
-    "StableDiffusion3Pipeline": JointFlow,
-    "FluxPipeline": PackedFlow,
-    "QwenImagePipeline": PackedFrameFlow,
-    "ZImagePipeline": ListedFlow,
-    "WanPipeline": FilmFlow,
+
+@dataclass(frozen=True)
+class Asked:
+    """How the network of a class of pipelines is asked.
+
+    Args:
+        denoiser: What asks it.
+        beside: What it sees beside what it denoises.
+    """
+
+    denoiser: type[LibraryDenoiser]
+    beside: type[Beside] | None = None
+
+    def __call__(self, pipeline: Any) -> LibraryDenoiser:
+        """The denoiser of a loaded pipeline that has a `codec`."""
+        if self.beside is None:
+            return self.denoiser(pipeline)
+        return self.denoiser(pipeline, beside=self.beside(pipeline))
+
+    def codec(self, pipeline: Any) -> Codec | None:
+        """As that of the denoiser."""
+        if self.beside is None:
+            return self.denoiser.codec(pipeline)
+        return self.denoiser.codec(pipeline, beside=self.beside.channels(pipeline))
+
+
+DENOISERS: dict[str, Asked] = {
+    "DDPMPipeline": Asked(Unconditional),
+    "DDIMPipeline": Asked(Unconditional),
+    "StableDiffusionPipeline": Asked(Attending),
+    "StableDiffusionInstructPix2PixPipeline": Asked(Attending, EncodedPicture),
+    "StableDiffusionXLPipeline": Asked(AttendingSized),
+    "PixArtAlphaPipeline": Asked(AttendingMasked),
+    "PixArtSigmaPipeline": Asked(AttendingMasked),
+    "StableDiffusion3Pipeline": Asked(JointFlow),
+    "FluxPipeline": Asked(PackedFlow),
+    "QwenImagePipeline": Asked(PackedFrameFlow),
+    "ZImagePipeline": Asked(ListedFlow),
+    "WanPipeline": Asked(FilmFlow),
 }
-"""By the name of the pipeline's class. Each is made of a loaded pipeline, if its `codec` is one."""
+"""Those that are asked everything, by the name of the pipeline's class, if there is a `codec`."""
+
+LEARNERS: dict[str, tuple[Asked, type[Lessons]]] = {
+    "StableDiffusionImg2ImgPipeline": (Asked(Attending), PictureLessons),
+    "StableDiffusionXLImg2ImgPipeline": (Asked(AttendingSized), PictureLessons),
+    "StableDiffusion3Img2ImgPipeline": (Asked(JointFlow), PictureLessons),
+    "FluxImg2ImgPipeline": (Asked(PackedFlow), PictureLessons),
+    "StableDiffusionInpaintPipeline": (Asked(Attending, Held), PaintedLessons),
+    "StableDiffusionXLInpaintPipeline": (Asked(AttendingSized, Held), PaintedLessons),
+    "StableDiffusionUpscalePipeline": (Asked(Attending, Held), UpscalingLessons),
+    "LDMSuperResolutionPipeline": (Asked(Unconditional, Held), CodeLessons),
+    "AudioLDMPipeline": (Asked(Labelled), MelLessons),
+    "MusicLDMPipeline": (Asked(Labelled), MelLessons),
+    "AudioLDM2Pipeline": (Asked(AttendingTwice), MelLessons),
+    "StableAudioPipeline": (Asked(AttendingTimed), WaveLessons),
+}
+"""Those that are called, and whose networks learn from the values that the call would give."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a pipeline that is only called learns.
+
+    Args:
+        denoiser: Asks its network.
+        lessons: What of values and conditions that sees.
+    """
+
+    denoiser: LibraryDenoiser
+    lessons: Lessons
+
+    def error(
+        self, latent: Latent, c: GivenCondition, *, generator: torch.Generator | None
+    ) -> Tensor:
+        """Squared error (B,) of what the network was trained to predict, for values of X."""
+        with torch.no_grad(), torch.autocast(self.denoiser.device.type, enabled=False):
+            x_0, told = self.lessons(latent, c, generator=generator)
+        return self.denoiser.error(x_0, told, generator=generator)
+
+
+def learning_of(pipeline: Any) -> Learning | str:
+    """How a loaded pipeline that is only called learns, or why it cannot."""
+    name = type(pipeline).__name__
+    if name in DENOISERS:
+        lacking = DENOISERS[name].denoiser.lacking(pipeline)
+        return lacking or "its network and autoencoder do not fit as those of others of its class"
+    if name not in LEARNERS:
+        return "how its network is asked is not known here"
+    asked, lessons = LEARNERS[name]
+    lacking = asked.denoiser.lacking(pipeline) or lessons.lacking(pipeline)
+    return lacking or Learning(asked(pipeline), lessons(pipeline))

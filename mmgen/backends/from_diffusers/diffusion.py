@@ -14,7 +14,6 @@ from mmgen.backends.called import CalledConditional
 from mmgen.backends.from_diffusers.calls import Call
 from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
-from mmgen.backends.from_diffusers.schedule import Scheduled
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Conditional, Progress
 from mmgen.core.latent import Latent
@@ -51,15 +50,7 @@ class LibraryDiffusion(LibraryPipeline):
         output = "np" if getattr(pipeline, "vae", None) is None else "latent"
         super().__init__(pipeline, spec=spec, call=call, output=output)
         self.family = Diffusion(denoiser, spec=spec, path=denoiser.path, target="data")
-        # The rest only reads and shows.
-        self.networks.requires_grad_(False)
-        denoiser.network.requires_grad_(True)
-
-    def train(self, mode: bool = True) -> LibraryDiffusion:
-        super().train(mode)
-        for part in self.networks.values():
-            part.train(mode and part is self.family.network.network)
-        return self
+        self.learn_only(denoiser.network)
 
     def shown(self, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
         return partial(self.family.network.unpacked, options=options)
@@ -73,23 +64,8 @@ class LibraryDiffusion(LibraryPipeline):
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Squared error (B,) of what such networks are trained to predict.
-
-        That is the noise at one of the schedule's steps, or the velocity of a straight path.
-
-        Source: Denoising Diffusion Probabilistic Models (Ho et al., 2020), Eq. 14,
-        arXiv:2006.11239; Scaling Rectified Flow Transformers (Esser et al., 2024), Sec. 3.1,
-        arXiv:2403.03206
-        """
-        path, x_0 = self.family.path, latent.z
-        if not isinstance(path, Scheduled):
-            return self.family.loss(latent, c, generator=generator)
-        step = torch.randint(1, path.num_steps + 1, (len(x_0),), generator=generator)
-        t = (step / (path.num_steps + 1)).to(x_0)
-        eps = torch.randn(x_0.shape, generator=generator).to(x_0)
-        z_t = path.mix(x_0, eps, t)
-        prediction = self.family.network(z_t, t, c)
-        return (path.noise_of(z_t, prediction, t) - eps).square().flatten(1).mean(1)
+        """Squared error (B,) of what the network was trained to predict."""
+        return self.family.network.error(latent.z, c, generator=generator)
 
     def forward(self, c: Condition, **options: Any) -> Conditional:
         own = {o.name for o in likelihood_options()}

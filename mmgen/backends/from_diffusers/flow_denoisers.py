@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +12,10 @@ from torch import Tensor
 from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl, autoencoder_qwen
 from mmgen.backends.from_diffusers.denoiser import Reading, square_images
 from mmgen.backends.from_diffusers.film_autoencoder import FilmLatents
+from mmgen.backends.from_diffusers.noising import StraightNoising
 from mmgen.backends.given import GivenCondition
 from mmgen.core.codec import Codec
-from mmgen.families.diffusion.path import Straight, expand
+from mmgen.families.diffusion.path import expand
 
 __all__ = ["FilmFlow", "JointFlow", "ListedFlow", "PackedFlow", "PackedFrameFlow"]
 
@@ -24,17 +24,13 @@ _Z_SIZE = 1024
 
 
 class Flow(Reading):
-    """A transformer that predicts the velocity on a straight path."""
+    """A transformer that predicts the velocity eps - x_0 on a straight path."""
 
-    path = Straight()
+    noising = StraightNoising()
 
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
-        velocity = self._velocity(z_t.to(self.dtype), t, c).to(z_t)
+        velocity = self.predicted(z_t.to(self.dtype), t, c).to(z_t)
         return z_t - expand(t, z_t) * velocity
-
-    @abstractmethod
-    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
-        """E[eps - x_0 | z_t, y] at times t (B,) from 0, data, to 1."""
 
 
 class JointFlow(Flow):
@@ -44,11 +40,11 @@ class JointFlow(Flow):
     def codec(cls, pipeline: Any) -> Codec | None:
         return square_images(pipeline)
 
-    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         states, pooled = (x.to(z_t) for x in self.texts(c))
         return self.network(
             hidden_states=z_t,
-            timestep=1000 * t,
+            timestep=1000 * place,
             encoder_hidden_states=states,
             pooled_projections=pooled,
         ).sample
@@ -83,7 +79,7 @@ class PackedFlow(Flow):
     def packed(self, z: Tensor) -> Tensor:
         return self.pipeline._pack_latents(z, *z.shape)
 
-    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         states, pooled = (x.to(z_t) for x in self.texts(c))
         batch, channels, height, width = z_t.shape
         own = self.pipeline
@@ -93,8 +89,8 @@ class PackedFlow(Flow):
         guided = self.network.config.guidance_embeds
         found = self.network(
             hidden_states=self.packed(z_t),
-            timestep=t.to(z_t),
-            guidance=torch.ones_like(t) if guided else None,
+            timestep=place.to(z_t),
+            guidance=torch.ones_like(place) if guided else None,
             pooled_projections=pooled,
             encoder_hidden_states=states,
             txt_ids=states.new_zeros(states.shape[1], 3),
@@ -127,11 +123,11 @@ class FilmFlow(Flow):
     def packed(self, z: Tensor) -> Tensor:
         return z.movedim(1, 2)
 
-    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         (states,) = self.texts(c)
         found = self.network(
             hidden_states=z_t.movedim(1, 2),
-            timestep=1000 * t,
+            timestep=1000 * place,
             encoder_hidden_states=states.to(z_t),
         ).sample
         return found.movedim(1, 2)
@@ -154,9 +150,9 @@ class ListedFlow(Flow):
             return None
         return autoencoder_kl(vae, size=_Z_SIZE)
 
-    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         states = [found.to(z_t) for (found,) in self.each_text(c)]
-        (found,) = self.network(list(z_t[:, :, None]), 1 - t, states, return_dict=False)
+        (found,) = self.network(list(z_t[:, :, None]), 1 - place, states, return_dict=False)
         return -torch.stack(list(found))[:, :, 0]
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
@@ -186,9 +182,9 @@ class PackedFrameFlow(Flow):
     def packed(self, z: Tensor) -> Tensor:
         return self.pipeline._pack_latents(z, *z.shape)
 
-    def _velocity(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         # Texts differ in length: none is padded to another.
-        rows = zip(z_t.split(1), t.split(1), self.each_text(c), strict=True)
+        rows = zip(z_t.split(1), place.split(1), self.each_text(c), strict=True)
         return torch.cat([self._row(z, s, states.to(z)) for z, s, (states,) in rows])
 
     def _row(self, z_t: Tensor, t: Tensor, states: Tensor) -> Tensor:

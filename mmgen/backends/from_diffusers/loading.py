@@ -13,7 +13,8 @@ from mmgen.backends.completeness import check_parts, kept_files, stored_numbers
 from mmgen.backends.foreign import Foreign, Place
 from mmgen.backends.from_diffusers.adapters import LibraryAdapters
 from mmgen.backends.from_diffusers.calls import Call
-from mmgen.backends.from_diffusers.denoisers import DENOISERS
+from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser
+from mmgen.backends.from_diffusers.denoisers import DENOISERS, Learning, learning_of
 from mmgen.backends.from_diffusers.diffusion import LibraryDiffusion
 from mmgen.backends.from_diffusers.labels import reads_labels
 from mmgen.backends.from_diffusers.pipelines import LibraryPipeline
@@ -24,6 +25,7 @@ from mmgen.backends.recognition import Recognised
 from mmgen.backends.values import AnyFilm, AnyImage, AnySound
 from mmgen.core.codec import Codec
 from mmgen.core.errors import LoadError, MissingDependency, SpecError
+from mmgen.modalities.image.files import fit_into_square
 
 __all__ = ["load"]
 
@@ -40,6 +42,10 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
     if not place.placement.given:
         _check_whole(found, place, loaded)
     call = Call.of(type(loaded), found)
+    model, codec, denoiser, side = _asked(found, place, loaded, call)
+    # What adapters change, it has to make anew.
+    changed = {} if denoiser is None else {"changed": denoiser.forget}
+    adapters = LibraryAdapters(loaded, **changed)
     encoder = AsGiven(
         tuple(call.arguments),
         required=call.required,
@@ -47,18 +53,8 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         max_tokens=call.limit,
         readers={"label": reads_labels(loaded)},
     )
-    # What is only fetched for a call of the library is not there for the family's own.
-    kind = None if place.placement.fetched else DENOISERS.get(found.architecture)
-    denoised = kind.codec(loaded) if kind else None
-    codec = denoised or _codec(found.x, loaded)
-    model: LibraryPipeline
-    adapters = LibraryAdapters(loaded)
-    if denoised:
-        denoiser = kind(loaded)
-        adapters = LibraryAdapters(loaded, changed=denoiser.forget)
-        model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, call=call)
-    else:
-        model = LibraryPipeline(loaded, spec=codec.spec, call=call)
+    if side is not None:
+        encoder.adapting["image"] = partial(fit_into_square, size=side)
 
     def save(folder: Path) -> None:
         adapters.require_none_loaded()
@@ -70,6 +66,33 @@ def load(found: Recognised, place: Place, dtype: torch.dtype) -> Foreign:
         loaded.save_pretrained(folder)
 
     return Foreign(encoder, model, codec, found, save, adapters)
+
+
+def _asked(
+    found: Recognised, place: Place, loaded: Any, call: Call
+) -> tuple[LibraryPipeline, Codec, LibraryDenoiser | None, int | None]:
+    """The model, its codec, what asks its network, and the side of pictures beside what is learnt.
+
+    The denoiser is None if only the library's call asks the network, the side if any will do.
+    """
+    # What is only fetched for a call of the library is not there for the family's own.
+    kind = None if place.placement.fetched else DENOISERS.get(found.architecture)
+    codec = kind.codec(loaded) if kind else None
+    if codec:
+        denoiser = kind(loaded)
+        model = LibraryDiffusion(loaded, spec=codec.spec, denoiser=denoiser, call=call)
+        return model, codec, denoiser, codec.size if kind.beside else None
+    learning = "its weights are only fetched" if place.placement.fetched else learning_of(loaded)
+    square = side = denoiser = None
+    if isinstance(learning, Learning):
+        denoiser, (square, side) = learning.denoiser, learning.lessons.sides()
+    codec = _codec(found.x, loaded, side=square)
+    return (
+        LibraryPipeline(loaded, spec=codec.spec, call=call, learning=learning),
+        codec,
+        denoiser,
+        side,
+    )
 
 
 def _check_words(found: Recognised, loaded: Any) -> None:
@@ -119,16 +142,16 @@ def _check_whole(found: Recognised, place: Place, loaded: Any) -> None:
             )
 
 
-def _codec(x: str, loaded: Any) -> Codec:
+def _codec(x: str, loaded: Any, *, side: int | None = None) -> Codec:
     if x == "image":
-        return AnyImage()
+        return AnyImage(side)
     if x == "video":
         return AnyFilm(_FPS)
     for part in ("vocoder", "vae", "unet", "transformer"):
         config = getattr(getattr(loaded, part, None), "config", None)
         rate = getattr(config, "sampling_rate", None) or getattr(config, "sample_rate", None)
         if rate:
-            return AnySound(int(rate))
+            return AnySound(int(rate), mono=part == "vocoder")
     raise LoadError(
         f"{type(loaded).__name__} does not say at which rate its sounds are: none of its parts has "
         "a sampling_rate. A sound without one is no sound."

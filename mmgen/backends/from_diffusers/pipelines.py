@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmgen.backends.called import CalledConditional, OnCalledStep
 from mmgen.backends.from_diffusers.autoencoder import decoded
 from mmgen.backends.from_diffusers.calls import RESIZING, Call, call_options
+from mmgen.backends.from_diffusers.denoisers import DENOISERS, LEARNERS, Learning
 from mmgen.backends.from_diffusers.precision import mended
 from mmgen.backends.from_diffusers.steps import followed
 from mmgen.backends.given import GivenCondition
@@ -40,6 +41,7 @@ class LibraryPipeline(Model):
         spec: Of what it gives: images, films or sounds.
         call: How the parts of the condition go to the call of the pipeline.
         output: "np" for values as they are shown, "latent" for what the network denoises.
+        learning: How it learns from values as they are shown, or why it cannot.
     """
 
     condition = ConditionSpec()
@@ -51,9 +53,12 @@ class LibraryPipeline(Model):
         spec: Spec,
         call: Call,
         output: str = "np",
+        learning: Learning | str = "nothing says how",
     ) -> None:
         super().__init__()
-        self.output = output
+        self.output, self.learning = output, learning
+        # A part already, so not one of its own.
+        self.__dict__["_learns"] = None
         self.pipeline, self.spec = pipeline, spec
         self.call = call
         self.networks = nn.ModuleDict(
@@ -65,6 +70,20 @@ class LibraryPipeline(Model):
             taken=call.taken.values(),
             output=output,
         )
+        if isinstance(learning, Learning):
+            self.learn_only(learning.denoiser.network)
+
+    def learn_only(self, network: nn.Module) -> None:
+        """Let a network learn, and no other: the rest only reads and shows."""
+        self.networks.requires_grad_(False)
+        network.requires_grad_(True)
+        self.__dict__["_learns"] = network
+
+    def train(self, mode: bool = True) -> LibraryPipeline:
+        super().train(mode)
+        for part in self.networks.values():
+            part.train(mode and self._learns in (None, part))
+        return self
 
     def options(self) -> tuple[Option, ...]:
         return self._options
@@ -97,9 +116,17 @@ class LibraryPipeline(Model):
     def loss(
         self, latent: Latent, c: Condition, *, generator: torch.Generator | None = None
     ) -> Tensor:
+        """Squared error (B,) of what the network was trained to predict.
+
+        Raises:
+            SpecError: If it cannot learn. The message says why, and which pipelines can.
+        """
+        if isinstance(self.learning, Learning):
+            return self.learning.error(latent, c, generator=generator)
         raise SpecError(
-            f"{type(self.pipeline).__name__} is only called, so it cannot learn here. Use the "
-            "training scripts of diffusers, whose result can be loaded."
+            f"{type(self.pipeline).__name__} is only called, so it cannot learn here: "
+            f"{self.learning}. Of diffusers these learn: {', '.join((*DENOISERS, *LEARNERS))}. For "
+            "others use the library's training scripts, whose result can be loaded."
         )
 
     @contextmanager

@@ -3,76 +3,87 @@
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmgen.backends.from_diffusers.beside import Beside
 from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser, Reading, square_images
-from mmgen.backends.from_diffusers.schedule import Scheduled
+from mmgen.backends.from_diffusers.noising import CosineNoising, SteppedNoising, noising_of
 from mmgen.backends.given import GivenCondition
 from mmgen.core.codec import Codec
-from mmgen.families.diffusion.path import expand
 
-__all__ = ["Attending", "AttendingMasked", "AttendingSized", "Unconditional"]
+__all__ = ["Attending", "AttendingMasked", "AttendingSized", "OnSchedule", "Unconditional"]
 
 
 class OnSchedule(LibraryDenoiser):
-    """A network that was trained on the steps of a scheduler."""
+    """A network that was trained on the steps of a scheduler.
+
+    Args:
+        pipeline: A loaded diffusers pipeline whose scheduler has a `noising_of`.
+        beside: What the network sees beside z_t, if it does.
+    """
 
     learns_variance = False
     """Whether half of what the network gives is a variance."""
     upcasts = False
     """Whether its call decodes in float32 what might overflow in float16."""
+    noising: SteppedNoising | CosineNoising
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, *, beside: Beside | None = None) -> None:
         super().__init__(pipeline)
-        self.path = Scheduled(pipeline.scheduler.alphas_cumprod)
-        self.predicts = pipeline.scheduler.config.prediction_type
+        self.noising, self.beside = noising_of(pipeline.scheduler), beside
+        self.predicts = self.noising.predicts
 
     @classmethod
-    def codec(cls, pipeline: Any) -> Codec | None:
-        kind = pipeline.scheduler.config.get("prediction_type")
-        known = kind in ("epsilon", "sample", "v_prediction")
-        if not known or not hasattr(pipeline.scheduler, "alphas_cumprod"):
+    def lacking(cls, pipeline: Any) -> str | None:
+        scheduler = pipeline.scheduler
+        if noising_of(scheduler) is not None:
+            return None
+        predicts = scheduler.config.get("prediction_type")
+        return f"what a {type(scheduler).__name__} with {predicts!r} trains is not known here"
+
+    @classmethod
+    def codec(cls, pipeline: Any, *, beside: int = 0) -> Codec | None:
+        if cls.lacking(pipeline):
             return None
         vae = getattr(pipeline, "vae", None)
         upcast = cls.upcasts and bool(vae.config.get("force_upcast"))
-        return square_images(pipeline, learns_variance=cls.learns_variance, upcast=upcast)
+        own = {"learns_variance": cls.learns_variance, "upcast": upcast}
+        return square_images(pipeline, beside=beside, **own)
+
+    def forget(self) -> None:
+        super().forget()
+        if self.beside is not None:
+            self.beside.forget()
 
     def forward(self, z_t: Tensor, t: Tensor, c: GivenCondition) -> Tensor:
-        found = self._predict(z_t.to(self.dtype), self.path.step(t), c).to(z_t)
-        if self.predicts == "sample":
-            return found
-        # Beyond the last step there is nothing but noise to the network either way.
-        t = t.double().clamp(max=self.path.last)
-        alpha, sigma = expand(self.path.alpha(t), z_t), expand(self.path.sigma(t), z_t)
-        if self.predicts == "v_prediction":
-            return alpha * z_t - sigma * found
-        return (z_t - sigma * found) / alpha
+        found = self.predicted(z_t.to(self.dtype), self.noising.place(t), c).to(z_t)
+        return self.noising.data_of(z_t, found, t)
 
-    @abstractmethod
-    def _predict(self, z_t: Tensor, step: Tensor, c: GivenCondition) -> Tensor:
-        """What the network says at a step (B,)."""
+    def seen(self, z_t: Tensor, c: GivenCondition) -> Tensor:
+        """What goes into the network (B, C, H, W)."""
+        return z_t if self.beside is None else torch.cat((z_t, self.beside(z_t, c).to(z_t)), dim=1)
 
 
 class Unconditional(OnSchedule):
-    """A UNet on pixels."""
+    """A UNet that is told nothing but what stands beside z_t."""
 
-    def _predict(self, z_t: Tensor, step: Tensor, c: GivenCondition) -> Tensor:
-        return self.network(z_t, step).sample
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
+        return self.network(self.seen(z_t, c), place).sample
 
 
 class Attending(OnSchedule, Reading):
     """A UNet on latents that attends to a text: Stable Diffusion 1 and 2."""
 
-    def _predict(self, z_t: Tensor, step: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         (states,) = self.texts(c)
-        return self.network(z_t, step, encoder_hidden_states=states.to(z_t)).sample
+        own = {"encoder_hidden_states": states.to(z_t), **told(c)}
+        return self.network(self.seen(z_t, c), place, **own).sample
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
-        return (self.pipeline.encode_prompt([text], self.device, 1, False)[0],)
+        return (encoded_text(self.pipeline, text, self.device),)
 
 
 class AttendingSized(OnSchedule, Reading):
@@ -81,18 +92,21 @@ class AttendingSized(OnSchedule, Reading):
     upcasts = True
 
     @classmethod
-    def codec(cls, pipeline: Any) -> Codec | None:
-        # One that was distilled is told how much guidance to imitate, and is no model without.
-        distilled = pipeline.unet.config.get("time_cond_proj_dim") is not None
-        return None if distilled else super().codec(pipeline)
+    def lacking(cls, pipeline: Any) -> str | None:
+        if pipeline.unet.config.get("time_cond_proj_dim") is not None:
+            return "its network was distilled to imitate guidance, and is no model without"
+        if pipeline.config.get("requires_aesthetics_score"):
+            return "its network is also told how beautiful an image is"
+        return super().lacking(pipeline)
 
-    def _predict(self, z_t: Tensor, step: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         states, pooled = (x.to(z_t) for x in self.texts(c))
         factor = self.pipeline.vae_scale_factor
         size = [factor * n for n in z_t.shape[-2:]]
-        place = torch.tensor([*size, 0, 0, *size]).to(z_t).expand(len(z_t), -1)
-        more = {"text_embeds": pooled, "time_ids": place}
-        return self.network(z_t, step, encoder_hidden_states=states, added_cond_kwargs=more).sample
+        sides = torch.tensor([*size, 0, 0, *size]).to(z_t).expand(len(z_t), -1)
+        more = {"text_embeds": pooled, "time_ids": sides}
+        own = {"encoder_hidden_states": states, "added_cond_kwargs": more}
+        return self.network(self.seen(z_t, c), place, **own).sample
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         states, _, pooled, _ = self.pipeline.encode_prompt(
@@ -106,7 +120,7 @@ class AttendingMasked(OnSchedule, Reading):
 
     learns_variance = True
 
-    def _predict(self, z_t: Tensor, step: Tensor, c: GivenCondition) -> Tensor:
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         states, mask = self.texts(c)
         more: dict[str, Tensor | None] = {"resolution": None, "aspect_ratio": None}
         if self.network.config.sample_size == 128:
@@ -120,7 +134,7 @@ class AttendingMasked(OnSchedule, Reading):
             z_t,
             encoder_hidden_states=states.to(z_t),
             encoder_attention_mask=mask,
-            timestep=step,
+            timestep=place,
             added_cond_kwargs=more,
         ).sample
         return found.chunk(2, dim=1)[0]
@@ -131,3 +145,16 @@ class AttendingMasked(OnSchedule, Reading):
         return self.pipeline.encode_prompt(
             text, do_classifier_free_guidance=False, device=self.device, clean_caption=clean
         )[:2]
+
+
+def encoded_text(pipeline: Any, text: str, device: torch.device) -> Tensor:
+    """What a text encoder makes of a text (1, ...), by the pipeline's own call of it."""
+    if hasattr(pipeline, "encode_prompt"):
+        return pipeline.encode_prompt([text], device, 1, False)[0]
+    return pipeline._encode_prompt([text], device, 1, False)
+
+
+def told(c: GivenCondition) -> dict[str, Tensor]:
+    """What the network is told besides, each (B, ...), as far as values say so."""
+    rows = [values.get("told", {}) for values in c.values]
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
