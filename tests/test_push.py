@@ -13,6 +13,7 @@ from typing import Any
 import huggingface_hub
 import numpy as np
 import pytest
+from hub_programs import knows_programs
 
 from mmgen.core.errors import LoadError
 from mmgen.pipeline import Pipeline
@@ -79,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     hub = Hub()
+    knows_programs(monkeypatch)
+    monkeypatch.setattr(huggingface_hub.constants, "AGENT_HARNESSES_PATH", "/nowhere/list.json")
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.hf_api.constants, "ENDPOINT", hub.address)

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import huggingface_hub
 import pytest
+from hub_programs import knows_programs
 from transformers.utils import hub as transformers_hub
 
 __all__ = ["Hub", "files_of", "serving"]
@@ -61,6 +62,7 @@ class Hub(ThreadingHTTPServer):
 def serving(hub: Hub, patch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Within it, this is the Hub to `huggingface_hub`."""
     constants = huggingface_hub.constants
+    knows_programs(patch)
     template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
     patch.setattr(constants, "ENDPOINT", hub.address)
