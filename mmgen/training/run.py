@@ -7,7 +7,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -188,9 +187,7 @@ class Run:
         self._encodings = self._kept_encodings(done, shown)
         bar = progress_bar(disable=not shown)
         withheld = dropout(self.pipe.parts, self.settings.dropout)
-        # Several processes are told of Ctrl-C at several steps, and would wait for each other.
-        alone = put_off() if self._share["world"] == 1 else nullcontext(Interruption())
-        with bar, attention(self.accelerator.device), withheld, alone as self._interruption:
+        with bar, attention(self.accelerator.device), withheld, put_off() as self._interruption:
             task = bar.add_task("training", total=self.settings.steps, completed=done, note="")
             for step, note in self.steps(done):
                 bar.update(task, completed=step, note=note)
@@ -243,7 +240,7 @@ class Run:
                 yield done, ""
                 continue
             self.average.update(done)
-            note, asked = "", self._interruption.asked
+            note, asked = "", self._interruption.of_any()
             saved = asked or self._due(done, settings.checkpoint_every)
             if saved or self._due(done, settings.log_every):
                 # Before what came of them is written.
@@ -255,6 +252,8 @@ class Run:
             stop = self._validate(done)
             self._at_intervals(done, saved)
             if asked:
+                # A launcher ends the others once one of them has ended.
+                self.accelerator.wait_for_everyone()
                 raise KeyboardInterrupt
             yield done, note
             if stop:

@@ -1,12 +1,15 @@
 """Two processes, started once by torchrun, learn what one learns.
 
 Those that share out the batches: what one learns that takes as many more batches in a step. Those
-that share out the weights by fully_shard: the steps that one takes.
+that share out the weights by fully_shard: the steps that one takes. Those of which one is told of
+Ctrl-C: what they would have learnt.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,10 +96,47 @@ def trained(output: Path, accumulation: int) -> None:
     fit(fresh(), given, output=output, accumulation=accumulation, progress=False, **settings)
 
 
+class _Pressing(ListedPairs):
+    """Pairs of which a read is Ctrl-C to one process of two."""
+
+    def __init__(self, press: int | None) -> None:
+        super().__init__((i % 2, np.full((16, 16, 3), 20 * i, np.uint8)) for i in range(12))
+        self._reads, self._press = 0, press
+
+    def pair(self, index: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        self._reads += 1
+        if self._reads == self._press and os.environ["RANK"] == "1":
+            signal.raise_signal(signal.SIGINT)
+        return super().pair(index, rng)
+
+
+def pressed(output: Path, press: int | None = None) -> None:
+    """Five steps, or until the read of that number."""
+    torch.manual_seed(0)
+    pipe = Pipeline.compose(
+        x="image", y="label", family="diffusion", size="debug", labels=["a", "b"]
+    )
+    settings = {"steps": 5, "batch_size": 2, "warmup": 1, "precision": "no", "sample_every": 0}
+    settings |= {"statistics_from": 4, "checkpoint_every": 100, "progress": False}
+    fit(pipe, _Pressing(press), output=output, **settings)
+
+
 def both(folder: Path) -> None:
     """What each of two processes does."""
     torch.set_num_threads(1)
+    # As in a terminal: a shell lets what it starts in the background ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     trained(folder / "two", 1)
+    pressed(folder / "whole")
+    try:
+        # Four reads are of statistics, and two of each step.
+        pressed(folder / "pressed", press=4 + 2 * 2 + 1)
+        raise AssertionError("nobody heard")
+    except KeyboardInterrupt:
+        step = json.loads((folder / "pressed/checkpoint/state.json").read_text())["step"]
+    assert step == 3, step
+    torch.distributed.barrier()
+    pressed(folder / "pressed")
     sharded(folder / "sharded.safetensors")
     torch.distributed.destroy_process_group()
 
@@ -123,6 +163,12 @@ def test_two_processes_equal_one_with_twice_the_batches(two: Path) -> None:
     assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-5
     before, learnt = fresh().parts.state_dict(), "model.model.network.out.weight"
     assert float((one[learnt] - before[learnt]).abs().max()) > 1e-3
+
+
+def test_ctrl_c_of_one_stops_both_and_they_go_on(two: Path) -> None:
+    # That both were stopped after the step, and saved it, each of them has seen.
+    whole, other = (two / run / "pipeline" / "model.safetensors" for run in ("whole", "pressed"))
+    assert whole.read_bytes() == other.read_bytes()
 
 
 def test_sharded_steps_equal_whole_ones(two: Path) -> None:
