@@ -16,7 +16,7 @@ from backends.tiny_pictured_diffusers import (
     upscaler,
     wan_of_image,
 )
-from backends.tiny_read_diffusers import audioldm2, qwen_image, t5, z_image
+from backends.tiny_read_diffusers import audioldm, audioldm2, qwen_image, t5, z_image
 from transformers import CLIPTextModelWithProjection, UMT5Config, UMT5EncoderModel
 
 __all__ = ["BUILT"]
@@ -369,6 +369,8 @@ BUILT: dict[str, Callable[[Path], Any]] = {
     "stable_audio": _stable_audio,
     "qwen_image": qwen_image,
     "z_image": z_image,
+    "audioldm": audioldm,
+    "musicldm": lambda f: audioldm(f, "MusicLDMPipeline"),
     "audioldm2": audioldm2,
     "ddim": lambda f: diffusers.DDIMPipeline(_ddpm(f).unet, diffusers.DDIMScheduler()),
     "pixart_sigma": lambda f: pictured("PixArtSigmaPipeline", _pixart(f)),

@@ -15,6 +15,7 @@ from transformers import (
     ClapFeatureExtractor,
     ClapModel,
     ClapTextConfig,
+    ClapTextModelWithProjection,
     GPT2Config,
     GPT2LMHeadModel,
     Qwen2_5_VLConfig,
@@ -30,7 +31,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-__all__ = ["audioldm2", "qwen_image", "t5", "z_image"]
+__all__ = ["audioldm", "audioldm2", "qwen_image", "t5", "z_image"]
 
 
 def t5(folder: Path, kind: type = T5EncoderModel, config: type = T5Config) -> tuple[Any, Any]:
@@ -141,13 +142,9 @@ def z_image(folder: Path) -> Any:
     )
 
 
-def audioldm2(folder: Path) -> Any:
-    """AudioLDM 2, whose GPT-2 writes what its UNet attends to."""
-    from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
-
+def _clap(folder: Path) -> tuple[RobertaTokenizer, ClapModel]:
     vocab, merges = _bytes(folder / "roberta", "<s>", "<pad>", "</s>", "<unk>", "<mask>")
     tokenizer = RobertaTokenizer(vocab=vocab, merges=merges, model_max_length=24)
-    t5_tokenizer, t5_model = t5(folder / "t5")
     text = ClapTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=8,
@@ -175,6 +172,57 @@ def audioldm2(folder: Path) -> Any:
         patch_embed_input_channels=1,
     )
     clap = ClapConfig(text_config=text.to_dict(), audio_config=audio.to_dict(), projection_dim=16)
+    return tokenizer, ClapModel(clap)
+
+
+def _mel_parts() -> dict[str, Any]:
+    """Mel frames of 16 kHz to latents, and to sounds."""
+    return {
+        "vae": autoencoder(in_channels=1, out_channels=1, block_out_channels=(8, 16)),
+        "vocoder": SpeechT5HifiGan(
+            SpeechT5HifiGanConfig(
+                **VOCODER
+                | {
+                    "sampling_rate": 16000,
+                    "upsample_rates": [2, 2],
+                    "upsample_kernel_sizes": [4, 4],
+                },
+                normalize_before=False,
+            )
+        ),
+        "scheduler": diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False),
+    }
+
+
+def audioldm(folder: Path, kind: str = "AudioLDMPipeline") -> Any:
+    """AudioLDM, or MusicLDM, whose UNet is told one vector of a text."""
+    tokenizer, clap = _clap(folder)
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=8,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=(8, 16),
+        class_embed_type="simple_projection",
+        projection_class_embeddings_input_dim=16,
+        class_embeddings_concat=True,
+    )
+    own = {"text_encoder": clap, "feature_extractor": ClapFeatureExtractor(feature_size=8)}
+    if kind == "AudioLDMPipeline":
+        own = {"text_encoder": ClapTextModelWithProjection(clap.config.text_config)}
+    return getattr(diffusers, kind)(**_mel_parts(), **own, tokenizer=tokenizer, unet=unet)
+
+
+def audioldm2(folder: Path) -> Any:
+    """AudioLDM 2, whose GPT-2 writes what its UNet attends to."""
+    from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
+
+    tokenizer, clap = _clap(folder)
+    t5_tokenizer, t5_model = t5(folder / "t5")
     unet = AudioLDM2UNet2DConditionModel(
         block_out_channels=(8, 16),
         layers_per_block=1,
@@ -185,14 +233,6 @@ def audioldm2(folder: Path) -> Any:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=((None, 16, 32),) * 2,
-    )
-    vae = autoencoder(in_channels=1, out_channels=1, block_out_channels=(8, 16))
-    vocoder = SpeechT5HifiGan(
-        SpeechT5HifiGanConfig(
-            **VOCODER
-            | {"sampling_rate": 16000, "upsample_rates": [2, 2], "upsample_kernel_sizes": [4, 4]},
-            normalize_before=False,
-        )
     )
     language = GPT2LMHeadModel(
         GPT2Config(
@@ -207,8 +247,7 @@ def audioldm2(folder: Path) -> Any:
     )
     language.config.max_new_tokens = 8
     return diffusers.AudioLDM2Pipeline(
-        vae=vae,
-        text_encoder=ClapModel(clap),
+        text_encoder=clap,
         text_encoder_2=t5_model,
         projection_model=AudioLDM2ProjectionModel(
             text_encoder_dim=16, text_encoder_1_dim=32, langauge_model_dim=16
@@ -218,6 +257,5 @@ def audioldm2(folder: Path) -> Any:
         tokenizer_2=t5_tokenizer,
         feature_extractor=ClapFeatureExtractor(feature_size=8, hop_length=160),
         unet=unet,
-        scheduler=diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False),
-        vocoder=vocoder,
+        **_mel_parts(),
     )

@@ -70,7 +70,8 @@ class AttendingTimed(OnSchedule, Reading):
             encoder_hidden_states=torch.cat((states, *times), dim=1).to(z_t),
             global_hidden_states=told,
             rotary_embedding=tuple(x.to(z_t.device) for x in places),
-        ).sample
+            return_dict=False,
+        )[0]
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         return (self.pipeline.encode_prompt([text], self.device, False),)

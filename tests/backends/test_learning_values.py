@@ -1,0 +1,372 @@
+"""Pipelines of diffusers that see pictures, paint or sound learn what their networks were made by.
+
+The loss is the library's own formula, here by the library's parts alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from diffusers.models.embeddings import get_1d_rotary_pos_embed
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.audio_utils import mel_filter_bank
+
+from mmgen import Audio, Pipeline
+from mmgen.backends.from_diffusers.denoisers import DENOISERS, LEARNERS
+from mmgen.core.errors import SpecError
+from mmgen.training import fit, read_pairs
+
+TEXTS = ["a red one", "green"]
+SETTINGS = {
+    "steps": 12,
+    "batch_size": 6,
+    "warmup": 2,
+    "precision": "no",
+    "ema": 0.5,
+    "learning_rate": 6e-3,
+    "sample_every": 0,
+    "validate_every": 12,
+    "progress": False,
+}
+
+# diffusers makes arrays of tensors and uses what torch and transformers have replaced.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning"),
+]
+
+
+def _picture(size: int, seed: int) -> Image.Image:
+    levels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return Image.fromarray(levels)
+
+
+def _signal(pictures: list[Image.Image]) -> Tensor:
+    return torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).movedim(-1, 1) / 127.5 - 1
+
+
+class _Hand:
+    """The library's parts, and the draws of a loss in their order."""
+
+    def __init__(self, folder: Path, generator: torch.Generator) -> None:
+        self.own = diffusers.DiffusionPipeline.from_pretrained(folder)
+        self.generator = generator
+
+    def drawn(self, vae: Any, x: Tensor) -> Tensor:
+        return vae.encode(x).latent_dist.sample(self.generator)
+
+    def texts(self) -> Tensor:
+        ids = self.own.tokenizer(TEXTS, padding="max_length", max_length=77, return_tensors="pt")
+        return self.own.text_encoder(ids.input_ids)[0]
+
+    def noised(self, z: Tensor) -> SimpleNamespace:
+        """z under noise, and what is to be predicted of it."""
+        scheduler = self.own.scheduler
+        step = torch.randint(1000, (len(z),), generator=self.generator)
+        noise = torch.randn(z.shape, generator=self.generator)
+        share = scheduler.alphas_cumprod[step].reshape(-1, *(1,) * (z.ndim - 1))
+        z_t = share.sqrt() * z + (1 - share).sqrt() * noise
+        if scheduler.config.prediction_type == "v_prediction":
+            target = share.sqrt() * noise - (1 - share).sqrt() * z
+        else:
+            target = noise
+        return SimpleNamespace(z=z_t, step=step, target=target)
+
+
+def _words(hand: _Hand, case: Any, *beside: Tensor, **more: Tensor) -> Tensor:
+    seen = torch.cat([case.z, *beside], 1)
+    return hand.own.unet(seen, case.step, encoder_hidden_states=hand.texts(), **more).sample
+
+
+def _text_to_image(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case = hand.noised(0.18215 * hand.drawn(hand.own.vae, x))
+    return _words(hand, case), case.target
+
+
+def _edited(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case = hand.noised(0.18215 * hand.drawn(hand.own.vae, x))
+    source = hand.own.vae.encode(_signal([y["image"] for y in ys])).latent_dist.mode()
+    return _words(hand, case, source), case.target
+
+
+def _painted(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    z = 0.18215 * hand.drawn(hand.own.vae, x)
+    mask = torch.zeros(2, 1, 16, 16)
+    sides = torch.rand(2, 4, generator=hand.generator)
+    for own, (h, w, top, left) in zip(mask, sides.tolist(), strict=True):
+        height, width = round(16 * h), round(16 * w)
+        y, x_0 = round(top * (16 - height)), round(left * (16 - width))
+        own[:, y : y + height, x_0 : x_0 + width] = 1
+    assert 0 < mask.mean() < 1
+    masked = 0.18215 * hand.drawn(hand.own.vae, x * (mask < 0.5))
+    case = hand.noised(z)
+    return _words(hand, case, mask[:, :, ::2, ::2], masked), case.target
+
+
+def _upscaled(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    z = 0.08333 * hand.drawn(hand.own.vae, x)
+    level = torch.randint(351, (2,), generator=hand.generator)
+    small = _signal([y["image"] for y in ys])
+    noise = torch.randn(small.shape, generator=hand.generator)
+    small = hand.own.low_res_scheduler.add_noise(small, noise, level)
+    case = hand.noised(z)
+    return _words(hand, case, small, class_labels=level), case.target
+
+
+def _upscaled_codes(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case = hand.noised(hand.own.vqvae.encode(x).latents)
+    seen = torch.cat((case.z, _signal([y["image"] for y in ys])), 1)
+    return hand.own.unet(seen, case.step).sample, case.target
+
+
+def _mel_latents(hand: _Hand, x: Tensor) -> Tensor:
+    """HiFi-GAN's frames of samples (B, N): 16 of a hop of 4, silence around them."""
+    x = F.pad(x, (0, 64 - x.shape[1]))
+    x = F.pad(x, (510, 510))
+    spectrum = torch.stft(
+        x, 1024, 4, window=torch.hann_window(1024), center=False, return_complex=True
+    ).abs()
+    bands = mel_filter_bank(513, 8, 0.0, 8000.0, 16000, norm="slaney", mel_scale="slaney")
+    mel = (spectrum.mT @ torch.from_numpy(bands).float()).clamp(min=1e-5).log()
+    assert mel.shape == (2, 16, 8)
+    return 0.18215 * hand.drawn(hand.own.vae, mel[:, None])
+
+
+def _labelled_sound(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case, own = hand.noised(_mel_latents(hand, x[:, :, 0])), hand.own
+    read = own.tokenizer(TEXTS, padding="max_length", max_length=24, return_tensors="pt")
+    if type(own).__name__ == "AudioLDMPipeline":
+        vector = F.normalize(own.text_encoder(**read).text_embeds, dim=-1)
+    else:
+        vector = own.text_encoder.get_text_features(**read)
+        vector = getattr(vector, "pooler_output", vector)
+    found = own.unet(case.z, case.step, encoder_hidden_states=None, class_labels=vector).sample
+    return found, case.target
+
+
+def _sound(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case, own = hand.noised(_mel_latents(hand, x[:, :, 0])), hand.own
+    found = []
+    for i, text in enumerate(TEXTS):
+        states, mask, more = own.encode_prompt([text], "cpu", 1, False)
+        heard = {"encoder_hidden_states": more, "encoder_hidden_states_1": states}
+        heard["encoder_attention_mask_1"] = mask
+        found.append(own.unet(case.z[i : i + 1], case.step[i], **heard).sample)
+    return torch.cat(found), case.target
+
+
+def _timed_sound(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    own = hand.own
+    z = hand.drawn(own.vae, F.pad(x, (0, 0, 0, 8 - x.shape[1])).expand(-1, -1, 2).mT.contiguous())
+    if type(own.scheduler).__name__ == "CosineDPMSolverMultistepScheduler":
+        offset = torch.rand((), generator=hand.generator)
+        order = torch.randperm(2, generator=hand.generator)
+        t = ((torch.arange(2) + offset) / 2)[order]
+        noise = torch.randn(z.shape, generator=hand.generator)
+        # By the scheduler's own preconditioning of x_0 + sigma eps.
+        sigma = torch.tan(t * torch.pi / 2)
+        told = own.scheduler.precondition_noise(sigma)
+        sigma = sigma[:, None, None]
+        z_t = own.scheduler.precondition_inputs(z + sigma * noise, sigma)
+        share = 1 / (1 + sigma**2)
+        target = share.sqrt() * noise - (1 - share).sqrt() * z
+        case = SimpleNamespace(z=z_t, step=told, target=target)
+    else:
+        case = hand.noised(z)
+    states = own.encode_prompt(TEXTS, "cpu", False)
+    times = own.encode_duration([0.0, 0.0], [0.008, 0.005], "cpu", False, 2)
+    places = get_1d_rotary_pos_embed(
+        own.rotary_embed_dim, 5, use_real=True, repeat_interleave_real=False
+    )
+    found = own.transformer(
+        case.z,
+        case.step,
+        encoder_hidden_states=torch.cat((states, *times), 1),
+        global_hidden_states=torch.cat(times, 2),
+        rotary_embedding=places,
+        return_dict=False,
+    )[0]
+    return found, case.target
+
+
+HANDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "sd": _text_to_image,
+    "sd2": _text_to_image,
+    "sd_image": _text_to_image,
+    "sd_edit": _edited,
+    "sd_paint": _painted,
+    "upscale": _upscaled,
+    "ldm_upscale": _upscaled_codes,
+    "audioldm": _labelled_sound,
+    "musicldm": _labelled_sound,
+    "audioldm2": _sound,
+    "stable_audio": _timed_sound,
+    "stable_audio_cosine": _timed_sound,
+}
+SOUNDS = {"audioldm": 64, "musicldm": 64, "audioldm2": 64, "stable_audio": 8}
+
+
+def _pairs(name: str) -> list[tuple[Any, Any]]:
+    """Two pairs of what a tiny checkpoint takes."""
+    kind = name.removesuffix("_cosine")
+    if kind in SOUNDS:
+        own, rng = SOUNDS[kind], np.random.default_rng(0)
+        rate = 1000 if kind == "stable_audio" else 16000
+        # One as long as the network learns, and a shorter one.
+        sounds = [rng.uniform(-0.5, 0.5, (1, n)) for n in (own, own * 5 // 8)]
+        values = [Audio(s.astype(np.float32), rate) for s in sounds]
+        return list(zip(TEXTS, values, strict=True))
+    side = {"ldm_upscale": 32, "upscale": 16}.get(kind, 16)
+    small = {"ldm_upscale": 16, "upscale": 8}.get(kind, 16)
+    values = [_picture(side, i) for i in range(2)]
+    seen = [_picture(small, i + 2) for i in range(2)]
+    if kind == "ldm_upscale":
+        return [({"image": s}, x) for s, x in zip(seen, values, strict=True)]
+    if kind in ("sd_image", "sd_edit", "upscale"):
+        ys = [{"text": t, "image": s} for t, s in zip(TEXTS, seen, strict=True)]
+        return list(zip(ys, values, strict=True))
+    return list(zip(TEXTS, values, strict=True))
+
+
+@pytest.fixture
+def folder(checkpoints: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """The folder of a checkpoint, or of one with the schedule of the published Stable Audio."""
+
+    def found(name: str) -> Path:
+        own = checkpoints(name.removesuffix("_cosine"))
+        if not name.endswith("_cosine"):
+            return own
+        pipe = diffusers.DiffusionPipeline.from_pretrained(own)
+        pipe.register_modules(scheduler=diffusers.CosineDPMSolverMultistepScheduler())
+        pipe.save_pretrained(tmp_path / name)
+        return tmp_path / name
+
+    return found
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", HANDS)
+def test_the_loss_is_the_librarys_formula(name: str, folder: Callable[[str], Path]) -> None:
+    place = folder(name)
+    pipe, pairs = Pipeline.from_pretrained(place), _pairs(name)
+    ys, xs = map(list, zip(*pairs, strict=True))
+    c = pipe.encoder.encode(pipe.encoder.prepare(ys))
+    prepared, seeded = pipe.codec.prepare(xs), torch.Generator().manual_seed(4)
+    found = pipe.model.loss(pipe.codec.encode(prepared, generator=seeded), c, generator=seeded)
+    if "samples" in prepared:
+        x = prepared["samples"].reshape(2, -1, 1)
+    else:
+        x = prepared["pixels"] / 127.5 - 1
+    predicted, target = HANDS[name](_Hand(place, torch.Generator().manual_seed(4)), x, ys)
+    assert predicted.shape == target.shape and float(found.min()) > 0.1
+    expected = (predicted - target).square().flatten(1).mean(1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "lora_rank"),
+    [("sd_edit", 4), ("sd_paint", 0), ("audioldm2", 0), ("stable_audio", 4)],
+)
+def test_it_learns_and_loads_again(
+    name: str, lora_rank: int, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    if lora_rank:
+        pytest.importorskip("peft")
+    pipe, pairs = Pipeline.from_pretrained(checkpoints(name)), _pairs(name)
+    held = {k: v.clone() for k, v in pipe.parts.state_dict().items()}
+    run = {"output": tmp_path / "run", "validation": pairs * 6, "lora_rank": lora_rank}
+    fit(pipe, pairs, **run, **SETTINGS)
+    rows = [json.loads(r) for r in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    assert losses[-1] < (0.97 if lora_rank else 0.9) * losses[0], losses
+    now = pipe.parts.state_dict()
+    changed = {k for k in held if not torch.equal(held[k], now[k])}
+    assert changed and all(".unet." in k or ".transformer." in k for k in changed)
+    again = Pipeline.from_pretrained(tmp_path / "run")
+    options = {"num_inference_steps": 2}
+    if name == "sd_paint":
+        options |= {"known": pairs[0][1], "mask": np.eye(16, dtype=bool)}
+    one, other = (p.given(pairs[0][0], **options).sample(seed=0)[0] for p in (pipe, again))
+    as_array = [np.asarray(x.samples if isinstance(x, Audio) else x) for x in (one, other)]
+    assert (as_array[0] == as_array[1]).all()
+
+
+@torch.no_grad()
+def test_an_edit_is_scored_by_what_it_was_made_of(checkpoints: Callable[[str], Path]) -> None:
+    pipe, pairs = Pipeline.from_pretrained(checkpoints("sd_edit")), _pairs("sd_edit")
+    bound = {"likelihood": "bound", "num_bound_draws": 4}
+    (y, x), other = pairs[0], {**pairs[0][0], "image": pairs[1][0]["image"]}
+    one, two = (pipe.given(c, **bound).log_prob(x).nats for c in (y, other))
+    assert one.isfinite() and abs(float(one - two)) > 1e-3
+
+
+def test_tables_of_pictures_and_words_are_read(
+    checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    rows = []
+    for i, text in enumerate(TEXTS):
+        _picture(20, i).save(tmp_path / f"{i}.png")
+        rows.append({"image": f"{i}.png", "instruction": text, "target": f"{i}.png"})
+    lines = "\n".join(json.dumps(row) for row in rows)
+    (tmp_path / "pairs.jsonl").write_text(lines, encoding="utf-8")
+    for name, sizes in (("sd_edit", (16, 16)), ("upscale", (8, 16)), ("sd_image", (20, 16))):
+        pipe = Pipeline.from_pretrained(checkpoints(name))
+        pairs = read_pairs(tmp_path / "pairs.jsonl", pipe, adapt=True)
+        y, x = pairs.pair(1, np.random.default_rng(0))
+        assert y["text"] == TEXTS[1]
+        loaded = pipe.prepare([(y, x)])
+        assert loaded["y"]["values"][0]["image"].size == sizes[:1] * 2
+        assert loaded["x"]["pixels"].shape[-2:] == sizes[1:] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "message"),
+    [
+        ("sd_edit", ({"text": "a", "image": _picture(24, 0)}, _picture(16, 0)), "got 24 x 24"),
+        ("upscale", ({"text": "a", "image": _picture(16, 0)}, _picture(16, 0)), "to be 8 x 8"),
+        ("sd_paint", ("a", _picture(17, 0)), "multiples of 2, got 17 x 17"),
+        ("audioldm2", ("a", (np.zeros(65, np.float32), 16000)), "at most 0.004 s, got one of"),
+        ("audioldm2", ("a", (np.zeros(64, np.float32), 8000)), "16000 Hz, got 8000 Hz"),
+        ("stable_audio", ("a", (np.zeros((3, 8), np.float32), 1000)), "2 channels or of one, got"),
+    ],
+)
+def test_what_cannot_be_learnt_from(
+    name: str, pair: tuple[Any, Any], message: str, checkpoints: Callable[[str], Path]
+) -> None:
+    pipe = Pipeline.from_pretrained(checkpoints(name))
+    with pytest.raises(ValueError, match=message):
+        pipe.loss(pipe.prepare([pair]), generator=torch.Generator().manual_seed(0))
+
+
+def test_what_cannot_learn_says_why(folder: Callable[[str], Path]) -> None:
+    def refused(pipe: Pipeline, name: str) -> str:
+        with pytest.raises(SpecError) as found:
+            pipe.loss(pipe.prepare([("a", _pairs(name)[0][1])]))
+        return str(found.value)
+
+    pipe = Pipeline.from_pretrained(folder("sd_paint"))
+    pipe.model.learning = "the moon is full"
+    said = refused(pipe, "sd_paint")
+    assert (
+        "StableDiffusionInpaintPipeline is only called, so it cannot learn here: the moon" in said
+    )
+    assert all(name in said for name in (*DENOISERS, *LEARNERS))
+    library = diffusers.DiffusionPipeline.from_pretrained(folder("sd_image"))
+    for scheduler, why in (
+        (diffusers.FlowMatchEulerDiscreteScheduler(), "FlowMatchEulerDiscreteScheduler with None"),
+        (diffusers.DDIMScheduler(), None),
+    ):
+        library.register_modules(scheduler=scheduler)
+        found = LEARNERS["StableDiffusionImg2ImgPipeline"][0].denoiser.lacking(library)
+        assert (found is None) if why is None else (why in found)
