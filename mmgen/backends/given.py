@@ -89,8 +89,9 @@ class AsGiven(Encoder):
     def named_parts(self) -> tuple[str, Mapping[str, Encoder]]:
         if len(self.names) < 2:
             return super().named_parts()
-        known = [name for name in self.names if name in modality_names()]
-        return self._main, {name: AsGiven((name,)) for name in known}
+        # Of others cells are taken as they are.
+        kinds = {name: (name,) if name in modality_names() else () for name in self.names}
+        return self._main, {name: AsGiven(kind) for name, kind in kinds.items()}
 
     def adapt(self, value: Any) -> Any:
         if value is None or not self.adapting:

@@ -193,7 +193,7 @@ def _measures(pipe: Pipeline, y: Any, x: Any) -> Iterator[tuple[str, float | str
     main, parts = encoder.named_parts()
     if main:
         for name, value in y.items() if isinstance(y, Mapping) else ():
-            kind = parts[name].modality
+            kind = parts[name].modality if name in parts else None
             if kind is not None and value is not None:
                 yield from _measured(f"y.{name}", modality(kind), value)
     elif y is not None and encoder.modality is not None:

@@ -370,7 +370,6 @@ BUILT: dict[str, Callable[[Path], Any]] = {
     "qwen_image": qwen_image,
     "z_image": z_image,
     "audioldm": audioldm,
-    "musicldm": lambda f: audioldm(f, "MusicLDMPipeline"),
     "audioldm2": audioldm2,
     "ddim": lambda f: diffusers.DDIMPipeline(_ddpm(f).unet, diffusers.DDIMScheduler()),
     "pixart_sigma": lambda f: pictured("PixArtSigmaPipeline", _pixart(f)),

@@ -194,8 +194,8 @@ def _mel_parts() -> dict[str, Any]:
     }
 
 
-def audioldm(folder: Path, kind: str = "AudioLDMPipeline") -> Any:
-    """AudioLDM, or MusicLDM, whose UNet is told one vector of a text."""
+def audioldm(folder: Path) -> Any:
+    """AudioLDM, whose UNet is told one vector of a text."""
     tokenizer, clap = _clap(folder)
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16),
@@ -211,10 +211,9 @@ def audioldm(folder: Path, kind: str = "AudioLDMPipeline") -> Any:
         projection_class_embeddings_input_dim=16,
         class_embeddings_concat=True,
     )
-    own = {"text_encoder": clap, "feature_extractor": ClapFeatureExtractor(feature_size=8)}
-    if kind == "AudioLDMPipeline":
-        own = {"text_encoder": ClapTextModelWithProjection(clap.config.text_config)}
-    return getattr(diffusers, kind)(**_mel_parts(), **own, tokenizer=tokenizer, unet=unet)
+    text_encoder = ClapTextModelWithProjection(clap.config.text_config)
+    own = {"text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet}
+    return diffusers.AudioLDMPipeline(**_mel_parts(), **own)
 
 
 def audioldm2(folder: Path) -> Any:

@@ -91,7 +91,6 @@ LEARNERS: dict[str, tuple[Asked, type[Lessons]]] = {
     "StableDiffusionUpscalePipeline": (Asked(Attending, Held), UpscalingLessons),
     "LDMSuperResolutionPipeline": (Asked(Unconditional, Held), CodeLessons),
     "AudioLDMPipeline": (Asked(Labelled), MelLessons),
-    "MusicLDMPipeline": (Asked(Labelled), MelLessons),
     "AudioLDM2Pipeline": (Asked(AttendingTwice), MelLessons),
     "StableAudioPipeline": (Asked(AttendingTimed), WaveLessons),
 }

@@ -150,7 +150,7 @@ class UpscalingLessons(PictureLessons):
         self, latent: Latent, c: GivenCondition, *, generator: torch.Generator | None
     ) -> tuple[Tensor, GivenCondition]:
         z = self.latents(latent.z, generator)
-        small = pictures([values["image"] for values in c.values], z.shape[-2:])
+        small = pictures([values.get("image") for values in c.values], z.shape[-2:])
         most = self.pipeline.config.max_noise_level
         level = torch.randint(most + 1, (len(z),), generator=generator)
         eps = torch.randn(small.shape, generator=generator)
@@ -172,7 +172,7 @@ class CodeLessons(Lessons):
         coder = self.pipeline.vqvae
         x = latent.z.to(next(coder.parameters()))
         z = run(coder, coder.encode, "vqvae.encode", x).latents.float()
-        small = pictures([values["image"] for values in c.values], z.shape[-2:])
+        small = pictures([values.get("image") for values in c.values], z.shape[-2:])
         return z, _with(c, beside=small.to(z))
 
     @classmethod

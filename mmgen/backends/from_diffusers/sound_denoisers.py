@@ -1,4 +1,4 @@
-"""Networks on latents of sounds: AudioLDM, MusicLDM, AudioLDM 2 and Stable Audio."""
+"""Networks on latents of sounds: AudioLDM, AudioLDM 2 and Stable Audio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["AttendingTimed", "AttendingTwice", "Labelled"]
 
 
 class Labelled(OnSchedule, Reading):
-    """A UNet that is told one vector of a text: AudioLDM and MusicLDM."""
+    """A UNet that is told one vector of a text: AudioLDM."""
 
     def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         (vector,) = self.texts(c)
