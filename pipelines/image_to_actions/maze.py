@@ -44,7 +44,7 @@ CARD = Card(
     summary="A path of 25 points through a maze of 5 x 5 cells, from a picture of it.",
     data="Mazes and shortest ways drawn by mmgen.simulators.mazes, a program.",
     licence="Apache-2.0",
-    parameters=201_502,
+    parameters=378_306,
 )
 
 CELLS, LOOPS, POINTS = 5, 3, 25
@@ -93,23 +93,11 @@ def pairs(split: str = "train") -> Pairs:
     return DrawnPairs(draw, length=_EPOCH)
 
 
-def build(*, dim: int = 64, depths: tuple[int, int] = (0, 2), look_ahead: int = POINTS) -> Pipeline:
-    """The pipeline with fresh weights.
-
-    Args:
-        dim: Width.
-        depths: Blocks of the encoder and of the denoiser.
-        look_ahead: Rounds of value iteration over the cells, and steps that are followed; a patch
-            of the picture is a cell.
-    """
+def build(*, dim: int = 64, depths: tuple[int, int] = (4, 2)) -> Pipeline:
+    """The pipeline with fresh weights; depths are those of the encoder and of the denoiser."""
     num_heads = dim // 32
     encoder = ImageEncoder(
-        CELLS * _PIXELS,
-        patch_size=_PIXELS,
-        dim=dim,
-        depth=depths[0],
-        num_heads=num_heads,
-        look_ahead=look_ahead,
+        CELLS * _PIXELS, patch_size=_PIXELS, dim=dim, depth=depths[0], num_heads=num_heads
     )
     codec = ActionChunks(POINTS, 2, low=0.0, high=float(CELLS), units="cell", clip=True)
     network = GridTransformer(

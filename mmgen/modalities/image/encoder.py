@@ -22,7 +22,6 @@ from mmgen.modalities.image.files import fit_into_square, load_batch
 from mmgen.nn.autoencoder import encoder_layers
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.transformer import Transformer, grid_positions
-from mmgen.nn.value_iteration import ValueIteration
 
 __all__ = ["ImageEncoder", "PatchTransformer"]
 
@@ -37,22 +36,13 @@ class PatchTransformer(nn.Module):
         num_heads: Number of attention heads.
         stem: Channels of residual convolutions that read the patches, each level halving the one
             before; none for a linear map of the pixels.
-        look_ahead: Rounds of `ValueIteration` over the patches, and steps of where one gets, which
-            are as many further tokens; for pictures of places to go through, 0 for none.
 
     Raises:
         ValueError: If the levels of the stem shrink more than a patch is wide.
     """
 
     def __init__(
-        self,
-        *,
-        patch_size: int,
-        dim: int,
-        depth: int,
-        num_heads: int,
-        stem: Sequence[int] = (),
-        look_ahead: int = 0,
+        self, *, patch_size: int, dim: int, depth: int, num_heads: int, stem: Sequence[int] = ()
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
@@ -61,17 +51,11 @@ class PatchTransformer(nn.Module):
         else:
             self.embed = nn.Linear(3 * patch_size**2, dim)
         self.place = GridEmbedding(dim)
-        self.look_ahead = look_ahead
-        self.ahead = ValueIteration(dim, num_rounds=look_ahead) if look_ahead else None
-        self.step = GridEmbedding(dim, axes=("time",)) if look_ahead else None
         self.transformer = Transformer(dim, depth=depth, num_heads=num_heads, num_axes=2)
         self.norm = nn.LayerNorm(dim, bias=False)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W), sides multiples of the patch size, to tokens (B, L, D).
-
-        L is the number of patches, and of steps that are looked ahead.
-        """
+        """uint8 (B, 3, H, W), sides multiples of the patch size, to tokens (B, L, D)."""
         p, weight = self.patch_size, self.norm.weight
         x_BCHW = (pixels_BCHW.to(weight.device, torch.float32) / 127.5 - 1).to(weight.dtype)
         sizes = (x_BCHW.shape[2] // p, x_BCHW.shape[3] // p)
@@ -81,12 +65,7 @@ class PatchTransformer(nn.Module):
         else:
             x_BLD = rearrange(self.embed(x_BCHW), "b d h w -> b (h w) d")
         x_BLD = x_BLD + self.place(sizes)
-        found_BLD = self.transformer(x_BLD, grid_positions(*sizes, device=weight.device))
-        if self.ahead is not None:
-            steps_BTD = self.ahead(x_BLD.unflatten(1, sizes), self.look_ahead)
-            steps_BTD = steps_BTD + self.step((self.look_ahead,))
-            found_BLD = torch.cat((found_BLD, steps_BTD), dim=1)
-        return self.norm(found_BLD)
+        return self.norm(self.transformer(x_BLD, grid_positions(*sizes, device=weight.device)))
 
 
 class ImageEncoder(Encoder):
@@ -100,8 +79,6 @@ class ImageEncoder(Encoder):
         num_heads: Number of attention heads.
         stem: Channels of residual convolutions that read the patches, each level halving the one
             before; none for a linear map of the pixels.
-        look_ahead: Rounds of `ValueIteration` over the patches, and steps of where one gets, which
-            are as many further tokens; for pictures of places to go through, 0 for none.
 
     Raises:
         SpecError: If the patches do not fill the image.
@@ -119,7 +96,6 @@ class ImageEncoder(Encoder):
         depth: int = 2,
         num_heads: int = 4,
         stem: Sequence[int] = (),
-        look_ahead: int = 0,
     ) -> None:
         super().__init__()
         if size % patch_size:
@@ -129,12 +105,7 @@ class ImageEncoder(Encoder):
             )
         self.size, self.dim = size, dim
         self.patches = PatchTransformer(
-            patch_size=patch_size,
-            dim=dim,
-            depth=depth,
-            num_heads=num_heads,
-            stem=stem,
-            look_ahead=look_ahead,
+            patch_size=patch_size, dim=dim, depth=depth, num_heads=num_heads, stem=stem
         )
         self.null = nn.Parameter(torch.randn(dim) / dim**0.5)
 

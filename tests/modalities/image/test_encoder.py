@@ -62,19 +62,6 @@ def test_every_parameter_gets_a_gradient(encoder: ImageEncoder) -> None:
     assert all(p.grad is not None and p.grad.any() for p in encoder.parameters())
 
 
-def test_looking_ahead_adds_tokens_of_where_one_gets() -> None:
-    torch.manual_seed(0)
-    encoder = ImageEncoder(8, dim=32, depth=0, num_heads=2, look_ahead=3)
-    spot = np.zeros((2, 8, 8, 3), np.uint8)
-    spot[1, :4, :4] = 255
-    c = encoder.encode(encoder.prepare([*spot, None]))
-    assert c.tokens.shape == (3, 4 + 3, 32)
-    assert c.mask.sum(1).tolist() == [7, 7, 1]
-    # Patches are seen each by itself, and every step tells of all that one can get to.
-    changed = (c.tokens[1] - c.tokens[0]).abs().amax(1) > 1e-6
-    assert changed.tolist() == [True, False, False, False, True, True, True]
-
-
 def test_patches_fill_the_image() -> None:
     with pytest.raises(SpecError, match="multiple of the patch size 4; got 10"):
         ImageEncoder(10)
