@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
 from mmgen.nn.cache import TokenCache
+from mmgen.nn.tokens import token_losses
 
 __all__ = ["CausalGridNetwork"]
 
@@ -107,6 +108,10 @@ class CausalGridNetwork(nn.Module):
             above_BDRW, before_BDRW = block(above_BDRW, before_BDRW, given_BD)
         h_BLD = rearrange(before_BDRW, "b d r w -> b (r w) d")[:, :length]
         return self.out(self.norm(h_BLD))
+
+    def losses(self, ids_BL: Tensor, targets_BL: Tensor, c: Condition) -> Tensor:
+        """-log p of what follows each id (B, L) in nats, zero where the target is -100."""
+        return token_losses(self(ids_BL, c).float(), targets_BL)
 
     def cache(self) -> TokenCache:
         """An empty cache, for `extend`."""

@@ -41,6 +41,9 @@ class TokenNetwork(Protocol):
 class CausalNetwork(TokenNetwork, Protocol):
     """One that can read on where it stopped. Caches have a `length` and `select(index)`."""
 
+    def losses(self, ids_BL: Tensor, targets_BL: Tensor, c: Condition) -> Tensor:
+        """-log p of what follows each id (B, L) in nats, zero where the target is -100."""
+
     def cache(self) -> Any:
         """An empty cache, for `extend`."""
 
@@ -108,6 +111,10 @@ class TokenBackbone(nn.Module):
         """What the transformer takes of a condition."""
         vector = None if self.vector is None else self.vector(c.vector)
         return {"modulation_BD": vector, "tokens_BMD": c.tokens, "tokens_mask_BM": c.mask}
+
+    def losses(self, ids_BL: Tensor, targets_BL: Tensor, c: Condition) -> Tensor:
+        """-log p of what follows each id (B, L) in nats, zero where the target is -100."""
+        return token_losses(self(ids_BL, c).float(), targets_BL)
 
 
 class TokenTransformer(TokenBackbone):

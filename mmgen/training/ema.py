@@ -16,7 +16,8 @@ class WeightAverage:
 
     Args:
         module: Whose parameters to follow.
-        decay: Of the average; after n steps it is at most (1 + n) / (10 + n).
+        decay: Of the average; after n steps it is at most (1 + n) / (10 + n). With 0 the average is
+            the weights themselves, and costs nothing.
 
     Source: Analyzing and Improving the Training Dynamics (Karras et al., 2023), Sec. 3,
     arXiv:2312.02696 (why the average is what to use).
@@ -25,11 +26,15 @@ class WeightAverage:
     def __init__(self, module: nn.Module, *, decay: float) -> None:
         self.decay = decay
         self._live = {n: p for n, p in module.named_parameters() if p.requires_grad}
-        self.weights = {n: p.detach().float().clone() for n, p in self._live.items()}
+        self.weights = {n: p.detach() for n, p in self._live.items()}
+        if decay:
+            self.weights = {n: p.float().clone() for n, p in self.weights.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after `step` steps."""
+        if not self.decay:
+            return
         decay = min(self.decay, (1 + step) / (10 + step))
         average = list(self.weights.values())
         live = [p.detach().float() for p in self._live.values()]

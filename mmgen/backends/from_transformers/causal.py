@@ -1,60 +1,34 @@
 """Pretrained causal language models: P(text | prompt) by the autoregressive family.
 
-Shape letters: B batch, M prompt tokens, L tokens, V targets.
+Shape letters: B batch, M prompt tokens, L tokens, V targets, W words.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmgen.backends.from_transformers.asking import asked, takes
-from mmgen.backends.from_transformers.targets import ReadCache, Targets
+from mmgen.backends.from_transformers.targets import ReadCache, TargetNetwork
 from mmgen.core.condition import Condition
 from mmgen.core.spec import ConditionSpec
 
 __all__ = ["CausalLanguageModel", "ReadingOn", "padded_left"]
 
 
-class ReadingOn(nn.Module, ABC):
+class ReadingOn(TargetNetwork):
     """A pretrained network that reads a prompt and then what follows, as the family needs it.
 
     What is generated follows the last token of the prompt. Prompts of several lengths are padded at
     the left, so that each text stands at the positions that it would have alone. Those derived say
     what a prompt and further ids are to it, and what it makes of them.
-
-    Args:
-        model: A transformers model.
-        targets: Its ids as targets.
-        context: Most tokens that it reads, prompt and text together; None for any number.
     """
 
-    causal = True
-
-    def __init__(self, model: nn.Module, targets: Targets, *, context: int | None) -> None:
-        super().__init__()
-        self.model, self.targets, self.context = model, targets, context
-        self.vocabulary = self.num_outputs = targets.count
-
-    def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
-        """Ids (B, L) after a prompt to logits of what follows each (B, L, V)."""
-        return self.extend(ids_BL, c, self.cache())
-
-    def cache(self) -> ReadCache:
-        """An empty cache, for `extend`."""
-        return ReadCache()
-
-    def extend(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
-        """Logits (B, L, V) after the ids (B, L) that follow those the cache has seen.
-
-        Args:
-            ids_BL: Ids that come next. The very first is read as the last of the prompt.
-            c: The condition, the same in every call.
-            cache: From `cache`, or from the call before. It takes these ids up.
-        """
+    def read(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
+        """Logits of words (B, L, W). The very first id is read as the last of the prompt."""
         seen, length = cache.seen, ids_BL.shape[1]
         own_BL = self.targets.own(ids_BL if seen else ids_BL[:, 1:])
         read = self._embedded(own_BL)
@@ -64,7 +38,7 @@ class ReadingOn(nn.Module, ABC):
             read = torch.cat((prompt.to(read), read), dim=1)
             there_BL = torch.cat((mask_BM, there_BL), dim=1)
         mask_BL = cache.append(there_BL)
-        logits_BLV, cache.inner = self._run(
+        logits_BLW, cache.inner = self._run(
             read,
             length,
             cache.inner,
@@ -72,7 +46,7 @@ class ReadingOn(nn.Module, ABC):
             position_ids=self._positions(c, mask_BL)[..., seen:],
         )
         cache.length += length
-        return self.targets.logits(logits_BLV)
+        return logits_BLW
 
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the context each prompt leaves (B,)."""
@@ -92,7 +66,7 @@ class ReadingOn(nn.Module, ABC):
 
     @abstractmethod
     def _run(self, read: Tensor, length: int, kept: Any, **given: Any) -> tuple[Tensor, Any]:
-        """Logits of the last `length` places (B, L, V), and what it keeps for the next call."""
+        """Logits of the last `length` places (B, L, W), and what it keeps for the next call."""
 
 
 class CausalLanguageModel(ReadingOn):

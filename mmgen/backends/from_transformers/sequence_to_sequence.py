@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmgen.backends.from_transformers.decoders import follows
 from mmgen.backends.from_transformers.glossary import Demanding, checked_glossary, demanded
 from mmgen.backends.from_transformers.languages import Languages
-from mmgen.backends.from_transformers.targets import ReadCache, Targets
+from mmgen.backends.from_transformers.targets import ReadCache, TargetNetwork, Targets
 from mmgen.core.condition import Condition
 from mmgen.core.encoder import Encoder
 from mmgen.core.options import Option
@@ -31,7 +31,7 @@ _VALUE_KEYS = {"text", "source_lang", "target_lang", "glossary", "prefix"}
 _TOLD = re.compile(r"\s*(>>[^<>\s]+<<)\s*")
 
 
-class SequenceToSequence(nn.Module):
+class SequenceToSequence(TargetNetwork):
     """The decoder of a pretrained model as a network of the autoregressive family.
 
     The condition's tokens are what the encoder makes of a source (B, M, D), be it text, sound or
@@ -45,32 +45,14 @@ class SequenceToSequence(nn.Module):
         context: Most tokens that the decoder reads; None for any number.
     """
 
-    causal = True
-
     def __init__(
         self, model: nn.Module, targets: Targets, *, condition: ConditionSpec, context: int | None
     ) -> None:
-        super().__init__()
-        self.model, self.targets, self.context = model, targets, context
-        self.vocabulary = self.num_outputs = targets.count
+        super().__init__(model, targets, context=context)
         self.condition = condition
 
-    def forward(self, ids_BL: Tensor, c: Condition) -> Tensor:
-        """Ids (B, L) to logits of what follows each (B, L, V)."""
-        return self.extend(ids_BL, c, self.cache())
-
-    def cache(self) -> ReadCache:
-        """An empty cache, for `extend`."""
-        return ReadCache()
-
-    def extend(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
-        """Logits (B, L, V) after the ids (B, L) that follow those the cache has seen.
-
-        Args:
-            ids_BL: Ids that come next. The very first is read as those the decoder begins with.
-            c: The condition, the same in every call.
-            cache: From `cache`, or from the call before. It takes these ids up.
-        """
+    def read(self, ids_BL: Tensor, c: Condition, cache: ReadCache) -> Tensor:
+        """Logits of words (B, L, W). The very first id is read as what the decoder begins with."""
         length = ids_BL.shape[1]
         own_BL = self.targets.own(ids_BL if cache.seen else ids_BL[:, 1:])
         if not cache.seen:
@@ -78,7 +60,7 @@ class SequenceToSequence(nn.Module):
         cache.append(torch.ones_like(own_BL, dtype=torch.bool))
         logits, cache.inner = follows(self.model, own_BL, c, cache.inner)
         cache.length += length
-        return self.targets.logits(logits[:, -length:])
+        return logits[:, -length:]
 
     def room(self, c: Condition) -> Tensor | None:
         """How many tokens of the decoder's context there are (B,)."""

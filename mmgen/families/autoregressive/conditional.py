@@ -21,7 +21,7 @@ from mmgen.families.autoregressive.beam import beam_search
 from mmgen.families.autoregressive.decoding import Decoder, Halts, Prefix, grow
 from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
-from mmgen.nn.tokens import CausalNetwork, token_losses
+from mmgen.nn.tokens import CausalNetwork
 
 __all__ = ["MOST_DRAWS", "Accepts", "AutoregressiveConditional", "surprise"]
 
@@ -49,9 +49,9 @@ def surprise(
     places = min(int(lengths.max()) + 1, alphabet.max_length)
     targets = ids[:, :places]
     begin = torch.full_like(ids[:, :1], alphabet.end)
-    logits = network(torch.cat((begin, targets[:, :-1]), dim=1), c).float()
     there = torch.arange(places, device=ids.device) <= lengths[:, None]
-    return token_losses(logits, torch.where(there, targets, -100))
+    before = torch.cat((begin, targets[:, :-1]), dim=1)
+    return network.losses(before, torch.where(there, targets, -100), c)
 
 
 @dataclass(frozen=True)
