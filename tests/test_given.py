@@ -247,6 +247,7 @@ def test_measurements_go_through_latents_of_an_autoencoder() -> None:
     b = Downsample(4).apply(pipe.codec.signal(Latent(torch.randn(1, *pipe.codec.spec.shape))))
     for posterior in ("mmps", "split_gibbs"):
         given = {"operator": Downsample(4), "measurement": b[0].numpy(), "noise": 0.1}
+        given["num_inference_steps"] = 4
         assert isinstance(pipe(**given, posterior=posterior, seed=0), Image.Image)
 
 

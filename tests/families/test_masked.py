@@ -319,7 +319,7 @@ def trained() -> Masked:
     """A tiny one, trained on a chain given by a token."""
     torch.manual_seed(0)
     made = Masked.debug(spec=chain_spec(LONGEST), condition=ConditionSpec(token_dim=2))
-    return train_on_chain(made, _given, batch=128, steps=350, longest=LONGEST)
+    return train_on_chain(made, _given, batch=128, steps=200, longest=LONGEST)
 
 
 def test_bound_of_a_chain_is_below_the_truth_and_not_far(trained: Masked) -> None:

@@ -112,8 +112,8 @@ def test_the_measured_denoiser_is_exact(path: GaussianPath, noise: float) -> Non
 @pytest.mark.parametrize("noise", [0.2, 0.6])
 def test_mean_and_covariance_are_those_of_the_posterior(name: str, noise: float) -> None:
     b = torch.tensor([[1.5, -1.0]])
-    count = 8000
-    enough = {"mmps": 4, "split_gibbs": 250}[name]
+    count = 4000
+    enough = {"mmps": 4, "split_gibbs": 200}[name]
     prior, measurement = _prior(1), Measurement(_Matrix(), b, noise)
     found = find_posterior(name)(prior, measurement, num_iterations=enough)
     z = _samples(found, count)[:, 0]

@@ -20,6 +20,7 @@ from mmgen.training import Autoencoding
 
 SIZE = 16
 COUNT = 8
+NUM_STEPS = 200
 
 
 def _images() -> list[np.ndarray]:
@@ -49,12 +50,12 @@ def trained() -> tuple[float, Codes]:
     tensors = part.prepare([(None, image) for image in _images()])
     optimizer = torch.optim.Adam(part.autoencoder.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(0)
-    for step in range(300):
+    for step in range(NUM_STEPS):
         loss = part.loss(tensors, generator=generator).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 300)
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / NUM_STEPS)
     return before, Codes(part.autoencoder, size=SIZE)
 
 

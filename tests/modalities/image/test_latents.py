@@ -15,7 +15,7 @@ from mmgen.modalities.image.files import to_pil
 from mmgen.modalities.image.latents import Latents
 from mmgen.nn.autoencoder import Autoencoder
 
-SIZE = 16
+SIZE, NUM_STEPS = 16, 200
 
 
 def _images(count: int, seed: int) -> list[np.ndarray]:
@@ -51,13 +51,13 @@ def trained() -> tuple[float, Latents]:
     x = torch.from_numpy(np.stack(_images(512, seed=0))).permute(0, 3, 1, 2) / 127.5 - 1
     optimizer = torch.optim.Adam(autoencoder.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(0)
-    for step in range(250):
+    for step in range(NUM_STEPS):
         rows = torch.randint(len(x), (32,), generator=generator)
         loss = autoencoder.loss(x[rows], generator=generator).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 250)
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / NUM_STEPS)
     return before, _fitted(autoencoder)
 
 
