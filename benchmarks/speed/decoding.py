@@ -115,7 +115,14 @@ SUBJECTS = {
         2,
         (1, 16),
     ),
-    "molecules": _Subject("properties-to-molecules:zinc", (None,), {}, 1, (1, 64)),
+    # As transformers draws them, and no string of so many tokens is a molecule.
+    "molecules": _Subject(
+        "properties-to-molecules:zinc",
+        (None,),
+        {"checked": False, "constrained": False, "min_p": 0.0},
+        1,
+        (1, 64),
+    ),
 }
 
 

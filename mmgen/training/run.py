@@ -149,8 +149,10 @@ class Run:
             found = self.pairs.first(most)
         else:
             count = min(most, max(len(self.pairs), 256))
-            # Far from where training starts, so that simulated pairs are other ones.
-            found = batch_at(self.pairs, 2**40, count, seed=self.settings.seed)
+            # Far from where training starts, so that simulated pairs are other ones; where an epoch
+            # begins, so that of few pairs none is left out.
+            first = 2**40 - 2**40 % len(self.pairs)
+            found = batch_at(self.pairs, first, count, seed=self.settings.seed)
         self.pipe.fit_statistics(found)
         if self.settings.statistics == "new":
             self.pipe.rescale(found)

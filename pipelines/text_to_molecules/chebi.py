@@ -10,6 +10,7 @@ from functools import cache
 
 from mmgen.core.card import Card
 from mmgen.families.autoregressive import Autoregressive
+from mmgen.families.autoregressive.constraint import Constraint
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.guidance.tokens import TokenGuidance
 from mmgen.modalities.molecules import MoleculeTokens, canonical
@@ -32,7 +33,7 @@ CARD = Card(
         "them is held out."
     ),
     licence="CC BY 4.0 for the weights, as the descriptions; code Apache-2.0.",
-    parameters=3_743_361,
+    parameters=1_132_385,
     trained="Not yet: no weights are shipped. `mmgen train text-to-molecules:chebi` makes them.",
     scores={},
     limits=(
@@ -99,11 +100,11 @@ def pairs(split: str = "train") -> Pairs:
 
 def build(
     *,
-    dim: int = 192,
-    depth: int = 4,
+    dim: int = 112,
+    depth: int = 3,
     num_heads: int = 4,
     encoder_depth: int = 2,
-    vocabulary: int = 1536,
+    vocabulary: int = 1024,
     capacity: int = 512,
 ) -> Pipeline:
     """The pipeline with fresh weights.
@@ -133,6 +134,7 @@ def build(
         spec=codec.spec,
         warping=Warping(temperature=0.0),
         accepts=codec.accepts,
+        constraint=Constraint(codec.begins, codec.accepts, codec.unclosed),
     )
     return Pipeline(encoder=encoder, model=TokenGuidance(model), codec=codec)
 

@@ -191,6 +191,20 @@ def test_a_run_that_goes_on_with_other_pairs_keeps_its_vocabulary(tmp_path: Path
     assert after.encoder.assets() == pipe.encoder.assets()
 
 
+def test_statistics_are_of_all_pairs_if_they_are_few(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Watched(ListedPairs):
+        def pair(self, index: int, rng: np.random.Generator) -> tuple:
+            seen.append(index)
+            return super().pair(index, rng)
+
+    pairs = Watched(pictures()._pairs * 25)
+    fit(fresh(), pairs, output=tmp_path, progress=False, steps=1, **SMALL)
+    # Where they are read from, an epoch would not begin by itself.
+    assert 2**40 % len(pairs) and sorted(seen[: len(pairs)]) == list(range(len(pairs)))
+
+
 def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
     class Meanwhile(ListedPairs):
         refused = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,15 +18,13 @@ from mmgen.core.parts import OnStep
 from mmgen.core.rng import Generators, derive_seeds
 from mmgen.core.token_conditional import TokenConditional
 from mmgen.families.autoregressive.beam import beam_search
+from mmgen.families.autoregressive.constraint import Accepts, Constrained, Constraint
 from mmgen.families.autoregressive.decoding import Decoder, Halts, Prefix, grow
 from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import CausalNetwork
 
-__all__ = ["MOST_DRAWS", "Accepts", "AutoregressiveConditional", "surprise"]
-
-Accepts = Callable[[list[int]], bool]
-"""Whether a sequence of tokens will do."""
+__all__ = ["MOST_DRAWS", "AutoregressiveConditional", "surprise"]
 
 MOST_DRAWS = 10
 """How often a sample is drawn at most, until one is accepted; the last one stays."""
@@ -74,6 +72,8 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
         accepts: Whether a sample will do. What will not is drawn again, `MOST_DRAWS` times at most,
             so that samples are those of P(Z | c, accepted). Densities, streams and searches are
             about the model without it.
+        constraint: Which tokens may come next in samples and streams. Densities and searches are
+            about the model without it.
         rows: Most sequences to work on at once.
     """
 
@@ -86,6 +86,7 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
     excluded: Excluded = Excluded()
     halts: Halts | None = None
     accepts: Accepts | None = None
+    constraint: Constraint | None = None
 
     @property
     def _device(self) -> torch.device:
@@ -141,14 +142,16 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
         return limits if self.room is None else limits.minimum(self.room[index.to(limits.device)])
 
     def _grow(self, index: Tensor, generators: Generators) -> Iterator[tuple[Tensor, Tensor]]:
-        prefix = self.prefix.select(index)
+        prefix, warping = self.prefix.select(index), self.warping
+        if self.constraint is not None:
+            warping = Constrained(warping, self.constraint, self.alphabet.end)
         return grow(
             Decoder(self.network, self.c.select(index), begin=self.alphabet.end),
             prefix,
             self._limits(prefix, index),
             alphabet=self.alphabet,
             excluded=self.excluded,
-            warping=self.warping,
+            warping=warping,
             generators=generators,
             halts=self.halts,
         )

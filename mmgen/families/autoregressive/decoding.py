@@ -12,6 +12,7 @@ from mmgen.core.alphabet import Alphabet
 from mmgen.core.condition import Condition
 from mmgen.core.errors import SpecError
 from mmgen.core.rng import Generators
+from mmgen.families.autoregressive.constraint import Constrained
 from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.nn.tokens import CausalNetwork
@@ -122,7 +123,7 @@ def grow(
     *,
     alphabet: Alphabet,
     excluded: Excluded,
-    warping: Warping,
+    warping: Warping | Constrained,
     generators: Generators,
     halts: Halts | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -134,7 +135,7 @@ def grow(
         limits: The greatest length of each (R,).
         alphabet: Ids.
         excluded: Tokens that are passed over.
-        warping: Changes to the logits.
+        warping: How a token is drawn of the logits.
         generators: Shape (1, R). Place n of row i takes the n-th number of generator i.
         halts: Whether a sequence ends with the tokens it has; None for never.
 
@@ -164,8 +165,9 @@ def grow(
         logits = decoder.read(ids[rows, read:n])
         excluded.bar(logits, n)
         read = n
-        drawn = warping.choose(logits, ids[rows, :n], uniforms[rows, n])
-        drawn = torch.where(n < counts[rows], ids[rows, n], drawn)
+        drawn = ids[rows, n]
+        free = (~done[rows] & (n >= counts[rows])).nonzero()[:, 0]
+        drawn[free] = warping.choose(logits[free], ids[rows[free], :n], uniforms[rows[free], n])
         stays = ~done[rows] & (drawn != alphabet.end)
         ids[rows, n] = torch.where(stays, drawn, 0)
         lengths[rows] += stays

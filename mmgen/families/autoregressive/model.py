@@ -14,7 +14,8 @@ from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option, resolve_options
 from mmgen.core.spec import ConditionSpec, Spec
-from mmgen.families.autoregressive.conditional import Accepts, AutoregressiveConditional, surprise
+from mmgen.families.autoregressive.conditional import AutoregressiveConditional, surprise
+from mmgen.families.autoregressive.constraint import Accepts, Constraint
 from mmgen.families.autoregressive.decoding import Prefix
 from mmgen.families.autoregressive.excluded import Excluded
 from mmgen.families.autoregressive.warping import Warping
@@ -41,6 +42,7 @@ def model(spec: Spec, condition: ConditionSpec, size: str) -> Autoregressive:
 
 
 _CHECKED = Option("checked", True, "Draw again what is not a valid value.")
+_CONSTRAINED = Option("constrained", True, "Draw only tokens that valid values go on with.")
 
 
 def _warping_options(default: Warping) -> tuple[Option, ...]:
@@ -100,6 +102,8 @@ class Autoregressive(Model):
         excluded: Tokens that are never drawn, though the network gives them some probability.
         accepts: Whether a sample will do; what will not is drawn again, if the option `checked`, on
             by default, is not switched off.
+        constraint: Which samples there may be. Tokens that lead nowhere are then not drawn, if the
+            option `constrained`, on by default, is not switched off.
 
     Raises:
         SpecError: If z is not tokens in a row, or the network does not fit.
@@ -117,6 +121,7 @@ class Autoregressive(Model):
         max_new_tokens: int | None = None,
         excluded: Excluded | None = None,
         accepts: Accepts | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         super().__init__()
         alphabet = Alphabet.of(spec, by="Autoregressive")
@@ -131,7 +136,7 @@ class Autoregressive(Model):
         self.spec = spec
         self.warping = warping or Warping()
         self.max_new_tokens, self.excluded = max_new_tokens, excluded or Excluded()
-        self.accepts = accepts
+        self.accepts, self.constraint = accepts, constraint
         for option in _warping_options(self.warping):
             option.check(option.default)
         self.alphabet = alphabet
@@ -149,6 +154,8 @@ class Autoregressive(Model):
         options = _warping_options(self.warping)
         if self.accepts is not None:
             options = (*options, _CHECKED)
+        if self.constraint is not None:
+            options = (*options, _CONSTRAINED)
         if not self.spec.varies:
             return options
         most = Option(
@@ -177,6 +184,7 @@ class Autoregressive(Model):
             room=self.network.room(c),
             excluded=self.excluded,
             accepts=self.accepts if settings.get(_CHECKED.name) else None,
+            constraint=self.constraint if settings.get(_CONSTRAINED.name) else None,
         )
 
     def loss(

@@ -111,6 +111,14 @@ class MoleculeTokens(TokenRows):
             return False
         return True
 
+    def begins(self, ids: list[int]) -> bool:
+        """Whether the symbols of a molecule may begin with those of these ids."""
+        return self.notation.begins(self._require_vocabulary().text(ids))
+
+    def unclosed(self, ids: list[int]) -> int:
+        """How many branches and rings the symbols of these ids open and do not close."""
+        return self.notation.unclosed(self._require_vocabulary().text(ids))
+
     def assets(self) -> dict[str, bytes]:
         return {} if self.vocabulary is None else {_SYMBOLS: self.vocabulary.to_bytes()}
 

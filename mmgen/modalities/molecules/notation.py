@@ -8,6 +8,7 @@ from types import ModuleType
 
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities.molecules import smiles
+from mmgen.modalities.molecules.beginning import may_begin, num_unclosed
 from mmgen.modalities.molecules.structure import canonical
 
 __all__ = ["SELFIES", "SMILES", "Notation"]
@@ -22,6 +23,8 @@ class Notation:
         basis: Symbols that every vocabulary holds.
         split: A string to its symbols; ValueError if it is none.
         write: Canonical SMILES to a string; ValueError if this notation cannot write it.
+        begins: Whether a molecule may be written so that it begins with some whole symbols.
+        unclosed: How many branches and rings some whole symbols open and do not close.
         read: A string of any symbols to SMILES, valid or not; ValueError if it says nothing.
     """
 
@@ -29,11 +32,21 @@ class Notation:
     basis: tuple[str, ...]
     split: Callable[[str], list[str]]
     write: Callable[[str], str]
+    begins: Callable[[str], bool]
+    unclosed: Callable[[str], int]
     read: Callable[[str], str]
 
 
 def _same(text: str) -> str:
     return text
+
+
+def _any_begins(_: str) -> bool:
+    return True
+
+
+def _none_unclosed(_: str) -> int:
+    return 0
 
 
 def _selfies() -> ModuleType:
@@ -74,7 +87,9 @@ def _read_selfies(text: str) -> str:
         raise ValueError(f"{text[:80]!r} is no SELFIES: {error}") from None
 
 
-SMILES = Notation("SMILES", smiles.BASIS, smiles.split_smiles, _same, _same)
+SMILES = Notation(
+    "SMILES", smiles.BASIS, smiles.split_smiles, _same, may_begin, num_unclosed, _same
+)
 """Source: SMILES, a chemical language and information system (Weininger, 1988)."""
 
 SELFIES = Notation(
@@ -86,6 +101,8 @@ SELFIES = Notation(
     ),
     _split_selfies,
     _write_selfies,
+    _any_begins,
+    _none_unclosed,
     _read_selfies,
 )
 """Every string of symbols is a molecule.
