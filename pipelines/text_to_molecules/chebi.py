@@ -14,6 +14,7 @@ from mmgen.families.autoregressive.constraint import Constraint
 from mmgen.families.autoregressive.warping import Warping
 from mmgen.guidance.tokens import TokenGuidance
 from mmgen.modalities.molecules import MoleculeTokens, canonical
+from mmgen.modalities.molecules.smiles import split_smiles
 from mmgen.modalities.text import TextEncoder
 from mmgen.nn.tokens import TokenTransformer
 from mmgen.pipeline import Pipeline
@@ -94,8 +95,9 @@ def described(split: str = "train") -> list[tuple[str, str]]:
 
 
 def pairs(split: str = "train") -> Pairs:
-    """Pairs (description, molecule): "train" or "test"."""
-    return ListedPairs(described(split))
+    """Pairs (description, molecule): "train", or "test" without symbols that those have not."""
+    known = {symbol for _, smiles in described("train") for symbol in split_smiles(smiles)}
+    return ListedPairs(pair for pair in described(split) if known.issuperset(split_smiles(pair[1])))
 
 
 def build(
