@@ -91,6 +91,25 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         task.require_here("small")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_tasks_without_their_data_are_named_and_none_stops_the_others(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = {t.name: t for t in TASKS if t.kind == kind and t.about.data}
+    # Another is asked for, that has all it needs.
+    last = FoundTask("own", "tasks", dataclasses.replace(SMALL, pipeline=None))
+    monkeypatch.setattr(FoundTask, "main", property(lambda self: lambda given: _record(tmp_path)))
+    for folder in ("", str(tmp_path)):
+        monkeypatch.setenv("MMGEN_DATA", folder)
+        suite = Suite(tasks | {"own": last}, Asked(quick=True), tmp_path / "out", lambda line: None)
+        assert list(suite.run()) == ["own"] and suite.failed.keys() == tasks.keys()
+        for name, task in tasks.items():
+            said = suite.failed[name]
+            assert any(f"reads the data set {kind!r}" in said for kind in task.about.data)
+            where = "not in the folder that MMGEN_DATA" if folder else "MMGEN_DATA is not set"
+            assert where in said and "to the folder that holds" in said
+
+
 @pytest.mark.parametrize(("x", "y"), [("text", "image"), ("image", "label"), ("text", None)])
 def test_a_pipeline_of_other_values_is_refused(x: str, y: str | None) -> None:
     with pytest.raises(SpecError, match=r"small measures P\(image \| text, style\); other is P"):
