@@ -133,7 +133,10 @@ def _samples_are_valid(pipe: Pipeline, ys: list) -> None:
     if latent.lengths is not None:
         assert latent.lengths.shape == (1, 4)
         assert latent.lengths.max() <= (pipe.codec.spec.max_length or latent.z.shape[2])
-    for i, y in enumerate(ys):
+    # One of each kind of condition: its type, or which parts are given.
+    kinds = {(type(y), *(y if isinstance(y, dict) else ())): i for i, y in enumerate(ys)}
+    for i in kinds.values():
+        y = ys[i]
         own = pipe.given([y], **_options(pipe)).conditional.sample(1, Generators([[3 + i]]))
         size = own.z.shape[2]
         if pipe.codec.spec.kind == "tokens":
