@@ -55,14 +55,10 @@ def put_off() -> Iterator[Interruption]:
     Outside of the main thread, which alone is told of signals, and where the caller handles them
     in its own way, nothing is changed. All processes of a run enter the block together.
     """
-    group = _processes()
-    found = Interruption(group)
-    try:
-        with _heard(found):
-            yield found
-    finally:
-        if group is not None:
-            distributed.destroy_process_group(group)
+    # The group stays until the processes end: one that left it early would break what others read.
+    found = Interruption(_processes())
+    with _heard(found):
+        yield found
 
 
 @contextmanager
