@@ -36,7 +36,7 @@ __all__ = ["TASK", "main"]
 
 TASK = Task(
     summary="Steps of training beside transformers' Trainer and a loop of diffusers.",
-    protocol=1,
+    protocol=2,
     minutes=30,
     quick=(
         "--size=debug",

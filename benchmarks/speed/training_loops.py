@@ -1,8 +1,8 @@
 """The same steps of training by `mmgen.training.fit`, by transformers' Trainer and by a plain loop.
 
 Each takes a checkpoint and pairs and gives the seconds of its steps, the first ones left out. All
-use fused AdamW, clip gradients at 1 and prepare their batches in the same process. `fit` also keeps
-its running average of weights, which the others have not.
+use fused AdamW, clip gradients at 1 and prepare their batches in the same process. `fit` keeps no
+running average of weights here, since the others have none.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def by_fit(work: Work) -> list[float]:
                 batch_size=work.batch_size,
                 learning_rate=RATE,
                 precision=work.precision,
+                ema=0.0,
                 statistics_from=1,
                 checkpoint_every=10**6,
                 sample_every=0,
