@@ -54,6 +54,7 @@ class DurationModel(Model):
         token_dim: Width of the tokens of c.
         depth: Blocks that tokens go through, as the vector modulates them.
         num_heads: Their attention heads.
+        rhythm: How much durations vary unless a sample says so itself, as the option of that name.
 
     Raises:
         SpecError: If the model is for other latents or other frames.
@@ -61,7 +62,15 @@ class DurationModel(Model):
 
     boundary = ("plain", "mean", "duration.2")
 
-    def __init__(self, model: Model, *, token_dim: int, depth: int = 2, num_heads: int = 4) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        token_dim: int,
+        depth: int = 2,
+        num_heads: int = 4,
+        rhythm: float = 0.5,
+    ) -> None:
         super().__init__()
         if not model.spec.varies or model.spec.event_dims != 2:
             raise SpecError(
@@ -75,7 +84,7 @@ class DurationModel(Model):
                 f"DurationModel makes conditions of frames {width} wide and no tokens; its model "
                 f"expects {model.condition}. Build that with frame_dim={width}."
             )
-        self.model, self.spec = model, model.spec
+        self.model, self.spec, self.rhythm = model, model.spec, rhythm
         self.condition = ConditionSpec(token_dim=token_dim, vector_dim=vector_dim)
         self.uses_null = model.uses_null
         self.vector = nn.Linear(vector_dim, token_dim) if vector_dim else None
@@ -104,7 +113,7 @@ class DurationModel(Model):
             Option("speed", 1.0, "How fast, 2 for half as long.", minimum=0.25, maximum=4.0),
             Option(
                 "rhythm",
-                0.5,
+                self.rhythm,
                 "How much durations vary: 1 as the model has learnt, 0 not at all.",
                 minimum=0.0,
                 maximum=2.0,
@@ -112,7 +121,7 @@ class DurationModel(Model):
         )
 
     def forward(self, c: Condition, **options: Any) -> Conditional:
-        speed, rhythm = options.pop("speed", 1.0), options.pop("rhythm", 0.5)
+        speed, rhythm = options.pop("speed", 1.0), options.pop("rhythm", self.rhythm)
         tokens = self._tokens(c)
 
         def given(c: Condition) -> Conditional:
