@@ -154,11 +154,14 @@ def recordings(speaker: str, split: str = "train") -> list[tuple[str, Audio]]:
         ]
 
 
-def pairs(split: str = "train") -> Pairs:
-    """Pairs ({"text", "speaker"}, sound), of sentences that flite says."""
+def pairs(split: str = "train", *, count: int | None = None) -> Pairs:
+    """Pairs ({"text", "speaker"}, sound), of sentences that flite says: so many, or all."""
     texts = _texts() if split == "train" else _spread(sentences("tatoeba", split)[:_VALIDATED])
     return ListedPairs(
-        [({"text": clip.text, "speaker": clip.speaker}, clip.path) for clip in corpus(texts)]
+        [
+            ({"text": clip.text, "speaker": clip.speaker}, clip.path)
+            for clip in corpus(texts[:count])
+        ]
     )
 
 
