@@ -103,7 +103,7 @@ def test_a_density_of_one_number_integrates_to_one() -> None:
 
 def test_it_learns_a_linear_law(linear: Law) -> None:
     model = NormalizingFlow(linear.spec, condition=linear.condition, num_layers=4, dim=32, depth=1)
-    model = linear.fit(model, steps=150, rate=4e-3)
+    model = linear.fit(model, steps=100, rate=4e-3)
     gap, error = linear.gap(model)
     assert -0.1 < gap < 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
     assert linear.accuracy(model) < 0.6
