@@ -51,6 +51,7 @@ class CompositeEncoder(Encoder):
         return ConditionSpec(
             token_dim=next((s.token_dim for s in specs if s.token_dim), None),
             vector_dim=next((s.vector_dim for s in specs if s.vector_dim), None),
+            frame_dim=next((s.frame_dim for s in specs if s.frame_dim), None),
         )
 
     def _rows(self, values: Sequence[Any]) -> list[Mapping[str, Any]]:

@@ -26,7 +26,7 @@ class Condition:
         weighted: For guidance, (w, c without one of its parts) for each part whose influence is to
             be w times what it is.
         frames: What each step of the latent is to be (B, T, F), where a model has found that out
-            of the rest, or None.
+            of the rest, or an encoder out of y; or None.
     """
 
     batch: int
@@ -100,15 +100,19 @@ class Condition:
 
     @staticmethod
     def join(parts: Sequence[Condition]) -> Condition:
-        """One condition made of several about the same batch: tokens in a row, vectors added."""
+        """One condition made of several about the same batch: tokens in a row, vectors added.
+
+        Frames are those of the first that has some.
+        """
         with_tokens = [p for p in parts if p.tokens is not None]
         vectors = [p.vector for p in parts if p.vector is not None]
         vector = sum(vectors[1:], vectors[0]) if vectors else None
+        frames = next((p.frames for p in parts if p.frames is not None), None)
         if not with_tokens:
-            return Condition(parts[0].batch, vector=vector)
+            return Condition(parts[0].batch, vector=vector, frames=frames)
         tokens = torch.cat([p.tokens for p in with_tokens], dim=1)
         mask = torch.cat([_full_mask(p) for p in with_tokens], dim=1)
-        return Condition(parts[0].batch, tokens, mask, vector)
+        return Condition(parts[0].batch, tokens, mask, vector, frames=frames)
 
 
 def _full_mask(c: Condition) -> Tensor:

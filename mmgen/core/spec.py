@@ -93,7 +93,7 @@ class Spec:
 class ConditionSpec:
     """The type of an encoded condition: widths of its tokens, its vector and its frames, or None.
 
-    Encoders give no frames; a model that wraps another one makes them.
+    Frames are made by a model that wraps another one, or by an encoder that looks ahead.
     """
 
     token_dim: int | None = None

@@ -44,20 +44,35 @@ CARD = Card(
     summary="A path of 25 points through a maze of 5 x 5 cells, from a picture of it.",
     data="Mazes and shortest ways drawn by mmgen.simulators.mazes, a program.",
     licence="Apache-2.0",
-    parameters=378_306,
+    parameters=187_527,
+    trained=(
+        "By this recipe on one CPU core: 3,000 steps of 32 mazes in about 4 minutes, by "
+        "OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train image-to-actions:maze."
+    ),
+    scores={
+        "mazes: plans from start to goal through no wall": "79.2 % (75.4 to 82.5, n = 500)",
+        "mazes: the first such of eight": "93.4 % (90.9 to 95.3, n = 500)",
+        "mazes: the same, ends known but not shown": "14.4 % (11.6 to 17.8, n = 500)",
+        "mazes: known ends that come back to the last bit": "100.0 % (99.2 to 100.0, n = 500)",
+    },
+    limits=(
+        "Mazes of 5 x 5 cells of 8 x 8 pixels in the simulator's colours. It looks ahead from the "
+        "cell that is marked as the start: with ends known but not shown 14.4 % of plans lead "
+        "through. Draw several and keep one that crosses no wall: a map tells which."
+    ),
 )
 
 CELLS, LOOPS, POINTS = 5, 3, 25
 """Cells on a side, walls opened beyond a tree, and points of a path."""
 
 TRAINING = {
-    "steps": 1400,
+    "steps": 3000,
     "batch_size": 32,
-    "optimizer": "muon",
+    "optimizer": "adamw",
     "learning_rate": 2e-3,
     "warmup": 100,
     "sample_every": 0,
-    "checkpoint_every": 100,
+    "checkpoint_every": 500,
     "statistics_from": 1024,
     "precision": "no",
 }
@@ -93,11 +108,22 @@ def pairs(split: str = "train") -> Pairs:
     return DrawnPairs(draw, length=_EPOCH)
 
 
-def build(*, dim: int = 64, depths: tuple[int, int] = (4, 2)) -> Pipeline:
-    """The pipeline with fresh weights; depths are those of the encoder and of the denoiser."""
+def build(*, dim: int = 64, depths: tuple[int, int] = (0, 2), look_ahead: int = POINTS) -> Pipeline:
+    """The pipeline with fresh weights.
+
+    Args:
+        dim: Width.
+        depths: Blocks of the encoder and of the denoiser.
+        look_ahead: Steps that are looked ahead over the cells; a patch of the picture is a cell.
+    """
     num_heads = dim // 32
     encoder = ImageEncoder(
-        CELLS * _PIXELS, patch_size=_PIXELS, dim=dim, depth=depths[0], num_heads=num_heads
+        CELLS * _PIXELS,
+        patch_size=_PIXELS,
+        dim=dim,
+        depth=depths[0],
+        num_heads=num_heads,
+        look_ahead=look_ahead,
     )
     codec = ActionChunks(POINTS, 2, low=0.0, high=float(CELLS), units="cell", clip=True)
     network = GridTransformer(

@@ -217,7 +217,7 @@ class _Frames(nn.Module):
         self.when = nn.Parameter(torch.randn(history, 1, dim) / dim**0.5)
 
     def forward(self, pixels_BTCHW: Tensor) -> Tensor:
-        x = self.patches(pixels_BTCHW.flatten(0, 1)).unflatten(0, pixels_BTCHW.shape[:2])
+        x = self.patches(pixels_BTCHW.flatten(0, 1))[0].unflatten(0, pixels_BTCHW.shape[:2])
         return self.down(F.silu(x + self.when)).flatten(1, 2)
 
 

@@ -22,6 +22,7 @@ from mmgen.modalities.image.files import fit_into_square, load_batch
 from mmgen.nn.autoencoder import encoder_layers
 from mmgen.nn.embedding import GridEmbedding
 from mmgen.nn.transformer import Transformer, grid_positions
+from mmgen.nn.value_iteration import ValueIteration
 
 __all__ = ["ImageEncoder", "PatchTransformer"]
 
@@ -36,13 +37,22 @@ class PatchTransformer(nn.Module):
         num_heads: Number of attention heads.
         stem: Channels of residual convolutions that read the patches, each level halving the one
             before; none for a linear map of the pixels.
+        look_ahead: Steps of `ValueIteration` over the patches, which are as many frames; for
+            pictures of places to go through, 0 for none.
 
     Raises:
         ValueError: If the levels of the stem shrink more than a patch is wide.
     """
 
     def __init__(
-        self, *, patch_size: int, dim: int, depth: int, num_heads: int, stem: Sequence[int] = ()
+        self,
+        *,
+        patch_size: int,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        stem: Sequence[int] = (),
+        look_ahead: int = 0,
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
@@ -51,11 +61,17 @@ class PatchTransformer(nn.Module):
         else:
             self.embed = nn.Linear(3 * patch_size**2, dim)
         self.place = GridEmbedding(dim)
+        self.look_ahead = look_ahead
+        self.ahead = ValueIteration(dim) if look_ahead else None
         self.transformer = Transformer(dim, depth=depth, num_heads=num_heads, num_axes=2)
         self.norm = nn.LayerNorm(dim, bias=False)
 
-    def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W), sides multiples of the patch size, to tokens (B, L, D)."""
+    def forward(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        """uint8 (B, 3, H, W), sides multiples of the patch size, to tokens (B, L, D).
+
+        Returns:
+            The tokens, and where one gets (B, T, D) in 0, 1, 2, ... steps if it looks ahead.
+        """
         p, weight = self.patch_size, self.norm.weight
         x_BCHW = (pixels_BCHW.to(weight.device, torch.float32) / 127.5 - 1).to(weight.dtype)
         sizes = (x_BCHW.shape[2] // p, x_BCHW.shape[3] // p)
@@ -64,12 +80,20 @@ class PatchTransformer(nn.Module):
             x_BLD = self.embed(patches_BLF)
         else:
             x_BLD = rearrange(self.embed(x_BCHW), "b d h w -> b (h w) d")
-        x_BLD = x_BLD + self.place(sizes)
-        return self.norm(self.transformer(x_BLD, grid_positions(*sizes, device=weight.device)))
+        placed_BLD = x_BLD + self.place(sizes)
+        positions = grid_positions(*sizes, device=weight.device)
+        found_BLD = self.norm(self.transformer(placed_BLD, positions))
+        if self.ahead is None:
+            return found_BLD, None
+        # What a step is worth is the same everywhere, so it is told by what is seen alone.
+        there_BTL = self.ahead(x_BLD.unflatten(1, sizes), self.look_ahead)
+        return found_BLD, there_BTL @ placed_BLD
 
 
 class ImageEncoder(Encoder):
     """Condition tokens, one for each patch of an image. Strokes and masks are images, too.
+
+    If it looks ahead, also frames: where one gets on the image in 0, 1, 2, ... steps.
 
     Args:
         size: Side S of the square images. One of another size is an error, never scaled.
@@ -79,6 +103,8 @@ class ImageEncoder(Encoder):
         num_heads: Number of attention heads.
         stem: Channels of residual convolutions that read the patches, each level halving the one
             before; none for a linear map of the pixels.
+        look_ahead: Steps of `ValueIteration` over the patches, which are as many frames; for
+            pictures of places to go through, 0 for none.
 
     Raises:
         SpecError: If the patches do not fill the image.
@@ -96,6 +122,7 @@ class ImageEncoder(Encoder):
         depth: int = 2,
         num_heads: int = 4,
         stem: Sequence[int] = (),
+        look_ahead: int = 0,
     ) -> None:
         super().__init__()
         if size % patch_size:
@@ -105,7 +132,12 @@ class ImageEncoder(Encoder):
             )
         self.size, self.dim = size, dim
         self.patches = PatchTransformer(
-            patch_size=patch_size, dim=dim, depth=depth, num_heads=num_heads, stem=stem
+            patch_size=patch_size,
+            dim=dim,
+            depth=depth,
+            num_heads=num_heads,
+            stem=stem,
+            look_ahead=look_ahead,
         )
         self.null = nn.Parameter(torch.randn(dim) / dim**0.5)
 
@@ -116,7 +148,8 @@ class ImageEncoder(Encoder):
 
     @property
     def spec(self) -> ConditionSpec:
-        return ConditionSpec(token_dim=self.dim)
+        frame_dim = None if self.patches.ahead is None else self.dim
+        return ConditionSpec(token_dim=self.dim, frame_dim=frame_dim)
 
     def adapt(self, value: Any) -> Any:
         return fit_into_square(value, self.size)
@@ -131,8 +164,9 @@ class ImageEncoder(Encoder):
 
     def encode(self, tensors: Mapping[str, Tensor]) -> Condition:
         given = tensors["given"].to(self.null.device)[:, None]
-        x_BLD = self.patches(tensors["pixels"])
+        x_BLD, steps_BTD = self.patches(tensors["pixels"])
         first = torch.arange(x_BLD.shape[1], device=x_BLD.device) == 0
         null = torch.where(first[:, None], self.null, torch.zeros_like(x_BLD[0]))
         tokens = torch.where(given[..., None], x_BLD, null)
-        return Condition(len(tokens), tokens, given | first)
+        frames = None if steps_BTD is None else steps_BTD * given[..., None]
+        return Condition(len(tokens), tokens, given | first, frames=frames)

@@ -62,6 +62,20 @@ def test_every_parameter_gets_a_gradient(encoder: ImageEncoder) -> None:
     assert all(p.grad is not None and p.grad.any() for p in encoder.parameters())
 
 
+def test_looking_ahead_gives_frames_of_where_one_gets() -> None:
+    torch.manual_seed(0)
+    encoder = ImageEncoder(8, dim=32, depth=0, num_heads=2, look_ahead=3)
+    assert encoder.spec.frame_dim == 32 and ImageEncoder.debug().spec.frame_dim is None
+    spot = np.zeros((2, 8, 8, 3), np.uint8)
+    spot[1, :4, :4] = 255
+    c = encoder.encode(encoder.prepare([*spot, None]))
+    assert c.tokens.shape == (3, 4, 32) and c.frames.shape == (3, 3, 32)
+    assert not c.frames[2].any()
+    # Patches are seen each by itself, and every step tells of all that one can get to.
+    assert ((c.tokens[1] - c.tokens[0]).abs().amax(1) > 1e-6).tolist() == [True] + [False] * 3
+    assert ((c.frames[1] - c.frames[0]).abs().amax(1) > 1e-6).all()
+
+
 def test_patches_fill_the_image() -> None:
     with pytest.raises(SpecError, match="multiple of the patch size 4; got 10"):
         ImageEncoder(10)
