@@ -97,7 +97,7 @@ def _run(
     from sys import stderr
 
     from mmgen.evaluation.suite import Asked, Suite
-    from mmgen.evaluation.tiny import NOTE
+    from mmgen.evaluation.untrained import NOTE
 
     suite = Suite(chosen, Asked(**asked), output, lambda line: typer.echo(line, err=True))
     try:
@@ -114,7 +114,7 @@ def _run(
         record = read_records(path.parent)[path]
         rows = [_as_dict(row, recorded) for row in rows_of(chosen[name], path, record)]
         results.append({"task": name, "record": str(path), "protocol": record["protocol"]})
-        note = NOTE if name in suite.tiny else chosen[name].about.quick_note
+        note = NOTE if name in suite.hardly else chosen[name].about.quick_note
         results[-1] |= {"quick": asked["quick"], "note": note}
         results[-1] |= {"rows": rows, "scores": record["scores"]}
     return {"results": results, "failed": suite.failed}

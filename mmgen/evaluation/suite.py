@@ -13,7 +13,7 @@ from mmgen import hub
 from mmgen.core.errors import MMGenError, UnknownNameError
 from mmgen.core.files import read_json, write_beside
 from mmgen.evaluation.task import FoundTask
-from mmgen.evaluation.tiny import tiny_pipeline
+from mmgen.evaluation.untrained import hardly_trained
 from mmgen.evaluation.weights import weights_of
 from mmgen.version import __version__
 
@@ -69,12 +69,12 @@ class Suite:
     output: Path
     say: Callable[[str], None]
     failed: dict[str, str] = field(default_factory=dict)
-    tiny: set[str] = field(default_factory=set)
+    hardly: set[str] = field(default_factory=set)
 
     def run(self, *, restart: bool = False) -> dict[str, Path]:
         """Records by task. Tasks that an interrupted run of the same kind has done are not done
         again; what tasks cannot do is in `failed`, and the others are run all the same. Those that
-        measured a tiny pipeline, for want of shipped weights, are in `tiny`.
+        measured what learnt for three steps, for want of shipped weights, are in `hardly`.
 
         Args:
             restart: Forget an interrupted run.
@@ -88,7 +88,7 @@ class Suite:
             before = self.output / str(done.get(key, ""))
             recipe = self._without_weights(task)
             if recipe is not None:
-                self.tiny.add(name)
+                self.hardly.add(name)
             if key in done and before.is_file():
                 self.say(f"[{number}/{len(self.tasks)}] {name}: done before the interruption")
                 found[name] = before
@@ -97,7 +97,7 @@ class Suite:
             self.say(f"[{number}/{len(self.tasks)}] {name}, about {minutes:g} min on two cores")
             try:
                 task.about.require_here(name)
-                asked = self.asked if recipe is None else self._of_tiny(recipe)
+                asked = self.asked if recipe is None else self._hardly_trained(recipe)
                 found[name] = task.main(asked.arguments(task, self.output))
             except (MMGenError, OSError) as error:
                 if len(self.tasks) == 1:
@@ -121,10 +121,10 @@ class Suite:
             return None
         return None if recipe.weights.is_file() else recipe
 
-    def _of_tiny(self, recipe: hub.Recipe) -> Asked:
-        """What is asked, of a pipeline that is trained for a few steps."""
-        self.say(f"    {recipe.name} ships no weights: a tiny one learns for a few steps")
-        folder = tiny_pipeline(recipe, self.output / _MODELS, seed=self.asked.seed)
+    def _hardly_trained(self, recipe: hub.Recipe) -> Asked:
+        """What is asked, of a pipeline that is trained for three steps."""
+        self.say(f"    {recipe.name} ships no weights: it learns for three steps")
+        folder = hardly_trained(recipe, self.output / _MODELS, seed=self.asked.seed)
         return replace(self.asked, pipeline=str(folder))
 
     def _key(self, task: FoundTask) -> str:
