@@ -61,7 +61,7 @@ class Adapters:
         if targets:
             linear = _chosen(linear, targets)
         self._pipe = pipe
-        self._frozen = {p: p.requires_grad for p in pipe.parts.parameters()}
+        self._frozen = {n: p.requires_grad for n, p in pipe.parts.named_parameters()}
         pipe.parts.requires_grad_(False)
         torch.manual_seed(seed)
         config = LoraConfig(r=rank, lora_alpha=rank, target_modules=linear)
@@ -89,8 +89,8 @@ class Adapters:
         self._restore()
 
     def _restore(self) -> None:
-        for parameter, required in self._frozen.items():
-            parameter.requires_grad_(required)
+        for name, parameter in self._pipe.parts.named_parameters():
+            parameter.requires_grad_(self._frozen[name])
 
 
 def _chosen(layers: Sequence[str], targets: Sequence[str]) -> list[str]:

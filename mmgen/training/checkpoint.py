@@ -19,6 +19,7 @@ from mmgen.core.errors import LoadError
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
 from mmgen.core.fitted import Fitted
 from mmgen.training.ema import WeightAverage
+from mmgen.training.parting import parted_like, whole
 from mmgen.training.settings import TrainSettings
 from mmgen.training.validation import Validation
 
@@ -41,7 +42,7 @@ _EXTENDED = {"steps"}
 
 
 def save_checkpoint(
-    folder: Path,
+    folder: Path | None,
     *,
     step: int,
     module: nn.Module,
@@ -51,7 +52,10 @@ def save_checkpoint(
     settings: TrainSettings,
     validation: Validation | None = None,
 ) -> None:
-    """Write everything that going on needs. What was there before stays until all is written."""
+    """Write everything that going on needs. What was there before stays until all is written.
+
+    Where weights are parted all processes call it, and those that write nothing give no folder.
+    """
     from safetensors.torch import save
 
     tensors = {f"module.{k}": v for k, v in module.state_dict().items()}
@@ -61,7 +65,11 @@ def save_checkpoint(
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{first + index}.{k}": v for k, v in state.items()}
         first += _num_parameters(optimizer)
-    data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+    if folder is None:
+        for tensor in tensors.values():
+            whole(tensor)
+        return
+    data = save({k: whole(v.detach()).cpu().contiguous().clone() for k, v in tensors.items()})
     with folder_beside(folder) as new:
         write_beside(new / "state.safetensors", data)
         assets = _assets(parts)
@@ -142,7 +150,9 @@ def load_checkpoint(
         )
     tensors = read_tensors(folder / "state.safetensors")
     try:
-        module.load_state_dict(_under(tensors, "module."))
+        own = module.state_dict()
+        read = _under(tensors, "module.").items()
+        module.load_state_dict({k: parted_like(v, own.get(k, v)) for k, v in read})
     except RuntimeError:
         raise LoadError(
             f"{folder} is of a run of another pipeline: its weights have other names or shapes. "
@@ -156,7 +166,12 @@ def load_checkpoint(
     first = 0
     for optimizer in optimizers:
         count = _num_parameters(optimizer)
-        own = {index: state[first + index] for index in range(count) if first + index in state}
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        own = {
+            index: {k: parted_like(v, p) for k, v in state[first + index].items()}
+            for index, p in enumerate(parameters)
+            if first + index in state
+        }
         optimizer.load_state_dict({**optimizer.state_dict(), "state": own})
         first += count
     if validation is not None and "validation" in content:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from mmgen.training.parting import parted_like, reshard, share
+
 __all__ = ["WeightAverage"]
 
 
@@ -24,7 +26,7 @@ class WeightAverage:
     """
 
     def __init__(self, module: nn.Module, *, decay: float) -> None:
-        self.decay = decay
+        self.decay, self._module = decay, module
         self._live = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self.weights = {n: p.detach() for n, p in self._live.items()}
         if decay:
@@ -36,14 +38,14 @@ class WeightAverage:
         if not self.decay:
             return
         decay = min(self.decay, (1 + step) / (10 + step))
-        average = list(self.weights.values())
-        live = [p.detach().float() for p in self._live.values()]
+        average = [share(w) for w in self.weights.values()]
+        live = [share(p.detach()).float() for p in self._live.values()]
         torch._foreach_lerp_(average, live, 1 - decay)
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take back averaged weights."""
         for name, average in self.weights.items():
-            average.copy_(weights[name])
+            average.copy_(parted_like(weights[name], average))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -54,10 +56,12 @@ class WeightAverage:
             yield
         finally:
             for name, parameter in self._live.items():
-                parameter.data.copy_(own[name])
+                share(parameter.data).copy_(share(own[name]))
+            reshard(self._module)
 
     @torch.no_grad()
     def copy_to_module(self) -> None:
         """Give the module the averaged weights."""
         for name, parameter in self._live.items():
-            parameter.data.copy_(self.weights[name])
+            share(parameter.data).copy_(share(self.weights[name]))
+        reshard(self._module)

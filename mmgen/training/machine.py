@@ -26,7 +26,7 @@ __all__ = [
     "compile_networks",
     "memory_gb",
     "progress_bar",
-    "require_copies",
+    "require_known",
     "require_tensorboard",
 ]
 
@@ -56,17 +56,23 @@ def chosen_precision(choice: str) -> str:
     return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
 
 
-def require_copies(kind: DistributedType) -> None:
-    """Refuse plugins of Accelerate that part weights: checkpoints and averages hold whole ones.
+def require_known(kind: DistributedType, *, fsdp_version: int) -> None:
+    """Refuse plugins of Accelerate that part weights otherwise than by torch's fully_shard.
+
+    Args:
+        kind: How processes share a run.
+        fsdp_version: Of the plugin that parts weights, if it is that one.
 
     Raises:
         SpecError: If it is one of them.
     """
-    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+    others = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+    if kind in others or (kind == DistributedType.FSDP and fsdp_version == 1):
+        name = "version 1 of FSDP" if kind == DistributedType.FSDP else kind.value
         raise SpecError(
-            f"fit copies the weights to each process, and {kind.value} would part them. Start "
-            "it with `accelerate launch --multi_gpu`, or torchrun; or part the weights yourself by "
-            "fully_shard of mmgen.training.run.Step."
+            f"fit copies the weights to each process, or parts them by version 2 of FSDP; {name} "
+            "would part them otherwise. Start it with `accelerate launch --multi_gpu`, with "
+            "`--use_fsdp --fsdp_version 2`, or with torchrun."
         )
 
 

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmgen.adapter import Adapter
+from mmgen.core.errors import SpecError
 from mmgen.learner import Learner
 from mmgen.modalities import modality
 from mmgen.pipeline import Pipeline
+from mmgen.training import parting
 from mmgen.training.batches import Batches
 from mmgen.training.checkpoint import load_assets, load_checkpoint, save_checkpoint
 from mmgen.training.describing import Machine, described, first_card
@@ -37,12 +39,13 @@ from mmgen.training.machine import (
     compile_networks,
     memory_gb,
     progress_bar,
-    require_copies,
+    require_known,
     require_tensorboard,
 )
 from mmgen.training.moving import moved_to
 from mmgen.training.optimizers import optimizers_of
 from mmgen.training.pairs import Pairs, batch_at, index_at
+from mmgen.training.parting import Undo
 from mmgen.training.settings import TrainSettings
 from mmgen.training.streaming import StreamedPairs
 from mmgen.training.trainable import Trainable
@@ -61,9 +64,24 @@ class Step(nn.Module):
         self.parts = pipe.parts
         self._pipe = pipe
 
-    def forward(self, tensors: Mapping[str, Any], seed: int, phase: str | None) -> Tensor:
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Classes of blocks that libraries say to part one by one; Accelerate looks for it."""
+        parts = list(self.parts.modules())
+        named = {n for part in parts for n in getattr(part, "_no_split_modules", None) or ()}
+        return sorted(named & {type(part).__name__ for part in parts})
+
+    def forward(
+        self,
+        tensors: Mapping[str, Any],
+        seed: int,
+        phase: str | None,
+        condition_dropout: float | None = None,
+    ) -> Tensor:
         generator = torch.Generator("cpu").manual_seed(seed)
-        turn = {} if phase is None else {"phase": phase}
+        turn: dict[str, Any] = {} if phase is None else {"phase": phase}
+        if condition_dropout is not None:
+            turn["condition_dropout"] = condition_dropout
         return self._pipe.loss(tensors, generator=generator, **turn).mean()
 
 
@@ -116,27 +134,49 @@ class Run:
             if len(self.phases) > 1
             else None,
         )
-        require_copies(self.accelerator.distributed_type)
+        version = 2 if self.accelerator.is_fsdp2 else 1
+        require_known(self.accelerator.distributed_type, fsdp_version=version)
         if logged:
             require_tensorboard()
             self.accelerator.init_trackers("tensorboard")
         self._fit_statistics()
         step = Step(pipe)
-        self.step, *self.optimizers = self.accelerator.prepare(
-            step,
-            *optimizers_of(pipe, step, settings, precision=self.accelerator.mixed_precision),
-        )
+        self._undo = Undo(step)
+        own = optimizers_of(pipe, step, settings, precision=self.accelerator.mixed_precision)
+        self.step, *self.optimizers = parting.prepared(self.accelerator, step, own)
         self.bare = self.accelerator.unwrap_model(self.step)
+        self.parted = any(map(parting.is_parted, self.bare.parameters()))
+        if self.parted:
+            self._require_whole_nowhere()
         self.average = WeightAverage(self.bare, decay=settings.ema)
         self.validation = None
         if validation is not None:
             own = {"average": self.average, "folder": output / "best", "settings": settings}
-            self.validation = Validation(pipe, validation, **own)
+            step = self.step if self.parted else None
+            self.validation = Validation(pipe, validation, step=step, **own)
         if settings.compile:
             compile_networks(pipe.parts)
         self._order: Callable[[int], int] | None = None
         self._encodings: Encodings | None = None
         self._interruption = Interruption()
+
+    def _require_whole_nowhere(self) -> None:
+        """Refuse what would need all weights in one place.
+
+        Raises:
+            SpecError: If there is some.
+        """
+        needs = {
+            "preview": bool(self.preview),
+            'optimizer="muon"': self.settings.optimizer == "muon",
+            "a dry run": self.output is None,
+        }
+        for name, asked in needs.items():
+            if asked:
+                raise SpecError(
+                    f"{name} needs whole weights, and each process has a share of them. Leave it "
+                    "out, or start the run with copies: accelerate launch --multi_gpu."
+                )
 
     def _fit_statistics(self) -> None:
         if not (self.pipe.needs_statistics or isinstance(self.pipe, Pipeline)):
@@ -198,6 +238,8 @@ class Run:
             self.validation.restore_best()
         self._forget_encodings()
         self.average.copy_to_module()
+        if self.parted:
+            self._undo()
         self.pipe.parts.eval()
         # Not `end_training`, which would leave a second run of this process without its group.
         for tracker in self.accelerator.trackers:
@@ -290,7 +332,9 @@ class Run:
         """What frozen parts give for each pair, if pairs are seen again."""
         pipe, settings, share = self.pipe, self.settings, self._share
         self._forget_encodings()
-        if not (isinstance(pipe, Learner) and self.pairs.fixed and settings.cache_gb):
+        # What is parted is there in a step alone.
+        fixed = isinstance(pipe, Learner) and self.pairs.fixed and not self.parted
+        if not (fixed and settings.cache_gb):
             return None
         left = (settings.steps - done) * settings.accumulation * settings.batch_size
         if left * share["world"] <= len(self.pairs):
@@ -343,11 +387,11 @@ class Run:
         return every > 0 and (done % every == 0 or done == self.settings.steps)
 
     def _at_intervals(self, done: int, saved: bool) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        if saved:
-            self._save(done)
-        if self.preview and self._due(done, self.settings.sample_every):
+        main = self.accelerator.is_main_process
+        # Of what is parted every process has a share.
+        if saved and (main or self.parted):
+            self._save(done, write=main)
+        if main and self.preview and self._due(done, self.settings.sample_every):
             self._draw(done)
 
     def _log(self, done: int, losses: Losses, seconds: float) -> str:
@@ -399,9 +443,9 @@ class Run:
         for group in optimizer.param_groups:
             group["lr"] = s.learning_rate * share
 
-    def _save(self, done: int) -> None:
+    def _save(self, done: int, *, write: bool) -> None:
         save_checkpoint(
-            self.output / "checkpoint",
+            self.output / "checkpoint" if write else None,
             step=done,
             module=self.bare,
             parts=self.pipe.parts,

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mmgen.core.files import folder_beside, read_json, read_tensors, write_beside
 from mmgen.pipeline import Pipeline
 from mmgen.training.ema import WeightAverage
 from mmgen.training.moving import moved_to
 from mmgen.training.pairs import Pairs, batch_at
+from mmgen.training.parting import whole
 from mmgen.training.settings import TrainSettings
 
 __all__ = ["Validation"]
@@ -29,6 +31,7 @@ class Validation:
         average: Its averaged weights.
         folder: Where the best weights are kept.
         settings: Of the run.
+        step: What to ask for the loss where weights are parted; the pipeline itself if None.
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class Validation:
         average: WeightAverage,
         folder: Path,
         settings: TrainSettings,
+        step: nn.Module | None = None,
     ) -> None:
+        self._step = step
         self._pipe, self._pairs, self._average = pipe, pairs, average
         self._folder, self._settings = folder, settings
         self.first: float | None = None
@@ -64,6 +69,9 @@ class Validation:
             for first in range(0, count, size):
                 rows = batch_at(self._pairs, first, min(size, count - first), seed=settings.seed)
                 tensors = moved_to(self._pipe.prepare(rows), device)
+                if self._step is not None:
+                    total += len(rows) * float(self._step(tensors, first, None, 0.0))
+                    continue
                 generator = torch.Generator("cpu").manual_seed(first)
                 losses = self._pipe.loss(tensors, generator=generator, condition_dropout=0.0)
                 total += float(losses.sum())
@@ -84,11 +92,13 @@ class Validation:
             self._since += 1
             return
         self.best, self._since = loss, 0
+        # Whatever is parted, all processes put together.
+        weights = {k: whole(v) for k, v in self._average.weights.items()}
         if write:
             from safetensors.torch import save
 
             with folder_beside(self._folder) as new:
-                weights = {k: v.cpu().contiguous() for k, v in self._average.weights.items()}
+                weights = {k: v.cpu().contiguous() for k, v in weights.items()}
                 write_beside(new / "average.safetensors", save(weights))
                 content = {"step": step, "loss": loss, "first": self.first}
                 write_beside(new / "best.json", json.dumps(content).encode())

@@ -19,7 +19,7 @@ from mmgen.nn.autoencoder import Autoencoder
 from mmgen.pipeline import Pipeline
 from mmgen.training import Autoencoding, fit
 from mmgen.training.checkpoint import load_assets
-from mmgen.training.machine import require_copies
+from mmgen.training.machine import require_known
 from mmgen.training.pairs import ListedPairs, Pairs
 
 SMALL = {"batch_size": 4, "warmup": 2, "log_every": 1, "precision": "no", "checkpoint_every": 3}
@@ -312,9 +312,12 @@ def test_unknown_settings_and_no_pairs(tmp_path: Path) -> None:
 
 def test_plugins_that_part_weights_are_refused() -> None:
     for kind in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
-        require_copies(kind)
-    with pytest.raises(SpecError, match="each process, and FSDP would part them"):
-        require_copies(DistributedType.FSDP)
+        require_known(kind, fsdp_version=1)
+    require_known(DistributedType.FSDP, fsdp_version=2)
+    with pytest.raises(SpecError, match="version 1 of FSDP would part them otherwise"):
+        require_known(DistributedType.FSDP, fsdp_version=1)
+    with pytest.raises(SpecError, match="DEEPSPEED would part them otherwise"):
+        require_known(DistributedType.DEEPSPEED, fsdp_version=2)
 
 
 def test_bf16_and_tensorboard(tmp_path: Path) -> None:

@@ -13,15 +13,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmgen.core.errors import SpecError
 from mmgen.pipeline import Pipeline
-from mmgen.training import TrainSettings, fit
+from mmgen.training import TrainSettings, fit, parting
 from mmgen.training.optimizers import optimizers_of
 from mmgen.training.pairs import ListedPairs, batch_at
 from mmgen.training.run import Step
@@ -110,7 +113,7 @@ class _Pressing(ListedPairs):
         return super().pair(index, rng)
 
 
-def pressed(output: Path, press: int | None = None) -> None:
+def pressed(output: Path, press: int | None = None, **more: int) -> None:
     """Five steps, or until the read of that number."""
     torch.manual_seed(0)
     pipe = Pipeline.compose(
@@ -118,7 +121,42 @@ def pressed(output: Path, press: int | None = None) -> None:
     )
     settings = {"steps": 5, "batch_size": 2, "warmup": 1, "precision": "no", "sample_every": 0}
     settings |= {"statistics_from": 4, "checkpoint_every": 100, "progress": False}
-    fit(pipe, _Pressing(press), output=output, **settings)
+    held_out = [(i, np.full((16, 16, 3), 99 * i, np.uint8)) for i in (0, 1)]
+    own = {"output": output, "validation": held_out, "validate_every": 2}
+    fit(pipe, _Pressing(press), **own, **settings, **more)
+
+
+def stopped(output: Path) -> None:
+    """Steps until one process is told of Ctrl-C, and then the rest of them."""
+    try:
+        # Four reads are of statistics, and two of each step.
+        pressed(output, press=4 + 2 * 2 + 1)
+        raise AssertionError("nobody heard")
+    except KeyboardInterrupt:
+        step = json.loads((output / "checkpoint/state.json").read_text())["step"]
+    assert step == 3, step
+    torch.distributed.barrier()
+    pressed(output)
+
+
+def fully_sharded(
+    accelerator: Accelerator, step: Step, optimizers: list[torch.optim.Optimizer]
+) -> tuple[Any, ...]:
+    """As Accelerate prepares them where its plugin is on, which it leaves out on CPUs."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh("cpu", (WORLD,))
+    names = {id(p): name for name, p in step.named_parameters()}
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    own = [[names[id(p)] for p in group["params"]] for group in groups]
+    fully_shard(step.parts["model"].model.network, mesh=mesh)
+    fully_shard(step, mesh=mesh)
+    parted = dict(step.named_parameters())
+    assert all(p.to_local().numel() < p.numel() for p in parted.values() if p.shape[0] > 1)
+    for group, mine in zip(groups, own, strict=True):
+        group["params"] = [parted[name] for name in mine]
+    return step, *map(accelerator.prepare_optimizer, optimizers)
 
 
 def both(folder: Path) -> None:
@@ -128,15 +166,14 @@ def both(folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     trained(folder / "two", 1)
     pressed(folder / "whole")
-    try:
-        # Four reads are of statistics, and two of each step.
-        pressed(folder / "pressed", press=4 + 2 * 2 + 1)
-        raise AssertionError("nobody heard")
-    except KeyboardInterrupt:
-        step = json.loads((folder / "pressed/checkpoint/state.json").read_text())["step"]
-    assert step == 3, step
-    torch.distributed.barrier()
-    pressed(folder / "pressed")
+    pressed(folder / "whole_adapted", lora_rank=2)
+    stopped(folder / "pressed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parting, "prepared", fully_sharded)
+        stopped(folder / "parted")
+        pressed(folder / "parted_adapted", lora_rank=2)
+        with pytest.raises(SpecError, match=r'optimizer="muon" needs whole weights'):
+            pressed(folder / "refused", optimizer="muon")
     sharded(folder / "sharded.safetensors")
     torch.distributed.destroy_process_group()
 
@@ -171,6 +208,38 @@ def test_ctrl_c_of_one_stops_both_and_they_go_on(two: Path) -> None:
     assert whole.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["", "_adapted"])
+def test_a_run_with_shared_out_weights_gives_what_one_with_copies_does(
+    two: Path, kind: str
+) -> None:
+    runs = [two / f"{name}{kind}" for name in ("whole", "parted")]
+    one, other = (Pipeline.from_pretrained(run).parts.state_dict() for run in runs)
+    assert one.keys() == other.keys()
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-5
+    one, other = (load_file(run / "best" / "average.safetensors") for run in runs)
+    assert one.keys() == other.keys()
+    # What goes on is whole, whoever reads it.
+    one, other = (load_file(run / "checkpoint" / "state.safetensors") for run in runs)
+    assert {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in other.items()}
+    losses = [json.loads((run / "best" / "best.json").read_text())["loss"] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < WORLD, reason="needs two GPUs")
+def test_accelerates_plugin_shares_out_weights_in_the_same_loop(tmp_path: Path) -> None:
+    plugin = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    plugin |= {"FSDP_AUTO_WRAP_POLICY": "SIZE_BASED_WRAP", "FSDP_MIN_NUM_PARAMS": "1000"}
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(WORLD)]
+    found = []
+    for name, more in (("copies", {}), ("parted", plugin)):
+        own = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | more
+        command = [sys.executable, *torchrun, __file__, str(tmp_path / name), "gpu"]
+        done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(Pipeline.from_pretrained(tmp_path / name / "pressed").parts.state_dict())
+    assert max(float((found[0][n] - found[1][n]).abs().max()) for n in found[0]) < 1e-3
+
+
 def test_sharded_steps_equal_whole_ones(two: Path) -> None:
     pipe, step = wrapped()
     before = {name: p.detach().clone() for name, p in step.named_parameters()}
@@ -189,4 +258,9 @@ def test_sharded_steps_equal_whole_ones(two: Path) -> None:
 
 
 if __name__ == "__main__":
-    both(Path(sys.argv[1]))
+    if sys.argv[2:] == ["gpu"]:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stopped(Path(sys.argv[1]) / "pressed")
+        torch.distributed.destroy_process_group()
+    else:
+        both(Path(sys.argv[1]))
