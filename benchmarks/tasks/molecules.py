@@ -224,15 +224,17 @@ def _properties(
     drawing: _Drawing, held_out: Sequence[str], learnt: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Mean distances from what was asked for, each property asked for alone."""
-    for name in drawing.pipe.encoder.parts["properties"].names:
-        wanted = [properties(one, [name])[name] for one in held_out]
+    names = drawing.pipe.encoder.parts["properties"].names
+    real, seen = ([properties(one, names) for one in part] for part in (held_out, learnt))
+    for name in names:
+        wanted = [row[name] for row in real]
         said = drawing.given([{"properties": {name: value}} for value in wanted])
         errors = [
             abs(properties(one, [name])[name] - value)
             for one, value in zip(said, wanted, strict=True)
             if is_valid(one)
         ]
-        known = np.array([properties(one, [name])[name] for one in learnt])
+        known = np.array([row[name] for row in seen])
         yield (
             name,
             {
