@@ -194,18 +194,24 @@ def _mel_parts() -> dict[str, Any]:
     }
 
 
+# A UNet of two scales on 8 x 8 latents of 4 channels.
+_ATTENDING: dict[str, Any] = {
+    "block_out_channels": (8, 16),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+}
+
+
 def audioldm(folder: Path) -> Any:
     """AudioLDM, whose UNet is told one vector of a text."""
     tokenizer, clap = _clap(folder)
     unet = diffusers.UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=8,
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        **_ATTENDING,
         cross_attention_dim=(8, 16),
         class_embed_type="simple_projection",
         projection_class_embeddings_input_dim=16,
@@ -223,14 +229,7 @@ def audioldm2(folder: Path) -> Any:
     tokenizer, clap = _clap(folder)
     t5_tokenizer, t5_model = t5(folder / "t5")
     unet = AudioLDM2UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=8,
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        **_ATTENDING,
         cross_attention_dim=((None, 16, 32),) * 2,
     )
     language = GPT2LMHeadModel(
