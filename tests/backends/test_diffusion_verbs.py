@@ -53,11 +53,14 @@ def test_the_rest_of_a_picture_through_latents(
     for found in (one, other):
         assert (found[mask] == np.asarray(picture)[mask]).all()
     assert (one[~mask] != other[~mask]).any()
-    assert (np.asarray(given.sample(seed=4)[0]) == other).all()
+    # Alone, sums are in another order than in a batch, so a level may round otherwise.
+    alone = np.asarray(given.sample(seed=4)[0])
+    assert np.abs(alone.astype(int) - other).max() <= 1
     # What is open has no influence.
     hidden = np.where(mask[..., None], np.asarray(picture), 0)
     given = pipe.given(TEXT, known=hidden, mask=mask, num_inference_steps=2, **own)
-    assert (np.asarray(given.sample(seed=3)[0]) == one).all()
+    alone = np.asarray(given.sample(seed=3)[0])
+    assert np.abs(alone.astype(int) - one).max() <= 1
 
 
 def test_which_words_explain_a_picture(painter: Pipeline, picture: Image.Image) -> None:
