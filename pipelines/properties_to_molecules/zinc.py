@@ -226,7 +226,7 @@ def build(
     network = TokenTransformer(
         capacity + 1, dim=dim, depth=depth, num_heads=num_heads, condition=encoder.spec, causal=True
     )
-    constraint = Constraint(codec.begins, codec.accepts, codec.unclosed)
+    constraint = Constraint(codec.begins, codec.accepts, codec.closing)
     # Of the symbols by which a string becomes no molecule, most are unlikely ones.
     model = Autoregressive(
         network,

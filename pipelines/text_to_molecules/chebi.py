@@ -136,7 +136,7 @@ def build(
         spec=codec.spec,
         warping=Warping(temperature=0.0),
         accepts=codec.accepts,
-        constraint=Constraint(codec.begins, codec.accepts, codec.unclosed),
+        constraint=Constraint(codec.begins, codec.accepts, codec.closing),
     )
     return Pipeline(encoder=encoder, model=TokenGuidance(model), codec=codec)
 

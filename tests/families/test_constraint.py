@@ -26,7 +26,7 @@ def _two(ids: list[int]) -> bool:
 
 
 def _made(plain: Autoregressive) -> Autoregressive:
-    constraint = Constraint(_sorted, _two, lambda ids: 0)
+    constraint = Constraint(_sorted, _two, lambda ids: [])
     return Autoregressive(plain.network, spec=RAGGED, accepts=_two, constraint=constraint)
 
 
@@ -88,13 +88,31 @@ def test_what_is_drawn_where_little_is_allowed() -> None:
         return Constrained(warping, constraint, end=2).choose(logits, before, uniform).tolist()
 
     likeliest = Warping(temperature=0.0)
-    allowed = Constraint(lambda ids: ids[-1] != 0, lambda ids: False, lambda ids: 0)
+    allowed = Constraint(lambda ids: ids[-1] != 0, lambda ids: False, lambda ids: [])
     assert chosen(likeliest, allowed) == [1, 1]
     # The second wanted to end while something was open, which 0 alone closes.
-    open_ = Constraint(lambda ids: True, lambda ids: False, lambda ids: int(ids != [0]))
+    open_ = Constraint(lambda ids: True, lambda ids: False, lambda ids: [0])
     assert chosen(likeliest, open_) == [0, 0]
-    second = Constraint(lambda ids: True, lambda ids: False, lambda ids: int(ids != [1]))
+    second = Constraint(lambda ids: True, lambda ids: False, lambda ids: [1])
     assert chosen(likeliest, second) == [0, 1]
+    # What would close it may not come, so something else does.
+    barred = Constraint(lambda ids: ids[-1] != 0, lambda ids: False, lambda ids: [0])
+    assert chosen(likeliest, barred) == [1, 1]
     # Where nothing is allowed, the sequence ends.
-    nothing = Constraint(lambda ids: False, lambda ids: False, lambda ids: 0)
+    nothing = Constraint(lambda ids: False, lambda ids: False, lambda ids: [])
     assert chosen(Warping(), nothing) == [2, 2]
+
+
+def test_what_would_come_again_is_not_drawn_again() -> None:
+    asked: list[list[int]] = []
+
+    def accepts(ids: list[int]) -> bool:
+        asked.append(ids)
+        return False
+
+    plain = lively(Autoregressive, RAGGED, factor=3)
+    made = Autoregressive(plain.network, spec=RAGGED, accepts=accepts)
+    likeliest = _drawn(made, 1, temperature=0.0)
+    assert likeliest == _drawn(plain, 1, temperature=0.0) and not asked
+    _drawn(made, 1)
+    assert len(asked) > 5

@@ -98,7 +98,9 @@ class AutoregressiveConditional(TokenConditional, Searchable, Streaming, Complet
 
     def draw(self, index: Tensor, generators: Generators, on_step: OnStep) -> Tensor:
         ids = self._drawn(index, generators, on_step)
-        for again in range(1, MOST_DRAWS):
+        # The likeliest would come again.
+        draws = MOST_DRAWS if self.warping.temperature else 1
+        for again in range(1, draws):
             rows = self._refused(ids)
             if not len(rows):
                 break

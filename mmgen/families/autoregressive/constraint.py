@@ -28,13 +28,13 @@ class Constraint:
     Args:
         begins: Whether a sequence that will do may begin with these tokens.
         ends: Whether these tokens will do as they are.
-        unclosed: How many things these tokens open and do not close, in a sequence that will do
-            none.
+        closing: Which tokens would close something that these open, whether they may come or not;
+            in a sequence that will do nothing is open.
     """
 
     begins: Accepts
     ends: Accepts
-    unclosed: Callable[[list[int]], int]
+    closing: Callable[[list[int]], list[int]]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,8 @@ class Constrained:
 
         p(z_n | z_<n, allowed) = p(z_n | z_<n) / sum of p(z | z_<n) over allowed z.
 
-    Where the end is drawn too early, because something is open, only what closes something may
-    come, if there is such a token. Where nothing may come, or nothing likely, the
-    sequence ends.
+    Where the end is drawn too early, because something is open, what closes something comes, if
+    there is such a token that may. Where nothing may come, or nothing likely, the sequence ends.
 
     This is not P(Z | Z will do), which would also favour beginnings with many ways on.
 
@@ -67,18 +66,21 @@ class Constrained:
         """One token for each row (R,), drawn by a uniform number."""
         drawn_R = self.warping.choose(logits_RV, before_RL, uniform_R)
         logits_RV = logits_RV.clone()
+        # What else there is for a row of which only closing tokens are left.
+        others: dict[int, Tensor] = {}
         rows = torch.arange(len(drawn_R), device=drawn_R.device)
         for count in range(_MOST_REFUSED):
             rows = rows[self._refused(before_RL[rows], drawn_R[rows])]
             if not len(rows):
                 return drawn_R
-            for row in rows[drawn_R[rows] == self.end].tolist():
-                closing = self._closing(before_RL[row].tolist(), logits_RV.shape[1])
-                if closing:
-                    logits_RV[row] += torch.full_like(logits_RV[row], -math.inf).index_fill(
-                        0, torch.tensor(closing, device=logits_RV.device), 0.0
-                    )
             logits_RV[rows, drawn_R[rows]] = -math.inf
+            for row in rows[drawn_R[rows] == self.end].tolist():
+                closing = self.constraint.closing(before_RL[row].tolist())
+                others[row] = logits_RV[row].clone()
+                others[row][closing] = -math.inf
+                logits_RV[row] = torch.where(others[row].isfinite(), -math.inf, logits_RV[row])
+            for row in rows[~logits_RV[rows].isfinite().any(1)].tolist():
+                logits_RV[row] = others.pop(row, logits_RV[row])
             drawn_R[rows] = self.end
             rows = rows[logits_RV[rows].isfinite().any(1)]
             again = [_fresh(u, count) for u in uniform_R[rows].tolist()]
@@ -97,17 +99,6 @@ class Constrained:
         if token == self.end:
             return self.constraint.ends(before)
         return self.constraint.begins([*before, token])
-
-    def _closing(self, before: list[int], count: int) -> list[int]:
-        """Allowed tokens that close something."""
-        most = self.constraint.unclosed(before)
-        return [
-            token
-            for token in range(count)
-            if token != self.end
-            and self.constraint.unclosed([*before, token]) < most
-            and self.constraint.begins([*before, token])
-        ]
 
 
 def _fresh(uniform: float, count: int) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities.molecules.smiles import split_smiles
 
-__all__ = ["may_begin", "num_unclosed"]
+__all__ = ["closing", "may_begin"]
 
 _BONDS = tuple("-=#/\\")
+_DIGITS = "%0123456789"
 
 
 # What is drawn begins in few ways, and they come again and again.
@@ -44,16 +46,44 @@ def may_begin(smiles: str) -> bool:
     return True
 
 
-def num_unclosed(smiles: str) -> int:
-    """How many branches and rings a string of whole symbols opens and does not close.
+def closing(smiles: str, symbols: Sequence[str]) -> list[int]:
+    """Which of these symbols leave fewer branches and rings open than are open now.
+
+    Args:
+        smiles: Whole symbols.
+        symbols: Symbols, merged ones among them; what is no symbol closes nothing.
 
     Raises:
-        ValueError: If a character belongs to no symbol.
+        ValueError: If a character of the string belongs to no symbol.
     """
-    rings: set[str] = set()
-    branches = 0
-    for symbol in split_smiles(smiles):
+    branches, rings = _opened(smiles, 0, frozenset())
+    now = max(branches, 0) + len(rings)
+    found = []
+    for i, symbol in enumerate(symbols) if now else ():
+        if _may_close(symbol):
+            after, left = _opened(symbol, branches, rings)
+            if max(after, 0) + len(left) < now:
+                found.append(i)
+    return found
+
+
+def _opened(smiles: str, branches: int, rings: frozenset[str]) -> tuple[int, frozenset[str]]:
+    """How many branches and which rings are open behind a string, of those before it."""
+    for symbol in _symbols(smiles):
         branches += (symbol == "(") - (symbol == ")")
-        if symbol[0] in "%0123456789":
+        if symbol[0] in _DIGITS:
             rings ^= {symbol}
-    return max(branches, 0) + len(rings)
+    return branches, rings
+
+
+@lru_cache(maxsize=2**14)
+def _symbols(smiles: str) -> tuple[str, ...]:
+    return tuple(split_smiles(smiles))
+
+
+@lru_cache(maxsize=2**14)
+def _may_close(symbol: str) -> bool:
+    try:
+        return any(one == ")" or one[0] in _DIGITS for one in _symbols(symbol))
+    except ValueError:
+        return False

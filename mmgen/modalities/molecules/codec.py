@@ -115,9 +115,10 @@ class MoleculeTokens(TokenRows):
         """Whether the symbols of a molecule may begin with those of these ids."""
         return self.notation.begins(self._require_vocabulary().text(ids))
 
-    def unclosed(self, ids: list[int]) -> int:
-        """How many branches and rings the symbols of these ids open and do not close."""
-        return self.notation.unclosed(self._require_vocabulary().text(ids))
+    def closing(self, ids: list[int]) -> list[int]:
+        """Which ids close a branch or a ring that the symbols of these open."""
+        vocabulary = self._require_vocabulary()
+        return self.notation.closing(vocabulary.text(ids), vocabulary.symbols)
 
     def assets(self) -> dict[str, bytes]:
         return {} if self.vocabulary is None else {_SYMBOLS: self.vocabulary.to_bytes()}

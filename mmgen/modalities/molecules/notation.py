@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities.molecules import smiles
-from mmgen.modalities.molecules.beginning import may_begin, num_unclosed
+from mmgen.modalities.molecules.beginning import closing, may_begin
 from mmgen.modalities.molecules.structure import canonical
 
 __all__ = ["SELFIES", "SMILES", "Notation"]
@@ -24,7 +24,7 @@ class Notation:
         split: A string to its symbols; ValueError if it is none.
         write: Canonical SMILES to a string; ValueError if this notation cannot write it.
         begins: Whether a molecule may be written so that it begins with some whole symbols.
-        unclosed: How many branches and rings some whole symbols open and do not close.
+        closing: Which of some symbols close a branch or a ring that a string of whole symbols opens.
         read: A string of any symbols to SMILES, valid or not; ValueError if it says nothing.
     """
 
@@ -33,7 +33,7 @@ class Notation:
     split: Callable[[str], list[str]]
     write: Callable[[str], str]
     begins: Callable[[str], bool]
-    unclosed: Callable[[str], int]
+    closing: Callable[[str, Sequence[str]], list[int]]
     read: Callable[[str], str]
 
 
@@ -45,8 +45,8 @@ def _any_begins(_: str) -> bool:
     return True
 
 
-def _none_unclosed(_: str) -> int:
-    return 0
+def _none_closing(_: str, symbols: Sequence[str]) -> list[int]:
+    return []
 
 
 def _selfies() -> ModuleType:
@@ -88,7 +88,7 @@ def _read_selfies(text: str) -> str:
 
 
 SMILES = Notation(
-    "SMILES", smiles.BASIS, smiles.split_smiles, _same, may_begin, num_unclosed, _same
+    "SMILES", smiles.BASIS, smiles.split_smiles, _same, may_begin, closing, _same
 )
 """Source: SMILES, a chemical language and information system (Weininger, 1988)."""
 
@@ -102,7 +102,7 @@ SELFIES = Notation(
     _split_selfies,
     _write_selfies,
     _any_begins,
-    _none_unclosed,
+    _none_closing,
     _read_selfies,
 )
 """Every string of symbols is a molecule.

@@ -9,7 +9,7 @@ import pytest
 
 from mmgen.core.errors import MissingDependency
 from mmgen.modalities.molecules import SELFIES, MoleculeTokens
-from mmgen.modalities.molecules.beginning import may_begin, num_unclosed
+from mmgen.modalities.molecules.beginning import closing, may_begin
 from mmgen.modalities.molecules.smiles import split_smiles
 
 pytest.importorskip("rdkit")
@@ -50,9 +50,15 @@ def test_what_nothing_mends_is_refused(smiles: str) -> None:
     assert not may_begin(smiles)
 
 
-def test_branches_and_rings_are_counted() -> None:
-    assert num_unclosed("C1CC(C%12(c2cccc2") == 4
-    assert num_unclosed("C1CC1(C)") == num_unclosed("C)") == 0
+def test_what_closes_a_branch_or_a_ring() -> None:
+    symbols = ["C", ")", "1", "2", "%12", "CC1", "C1)", "(C)", "C2CC2", "1(", "1(2", "?)"]
+
+    def found(smiles: str) -> list[str]:
+        return [symbols[i] for i in closing(smiles, symbols)]
+
+    assert found("C1CC(C%12C") == [")", "1", "%12", "CC1", "C1)"]
+    assert found("C1CC") == ["1", "CC1", "C1)"]
+    assert found("C1CC1(C)") == found("C)") == []
 
 
 def test_codecs_read_tokens() -> None:
@@ -60,10 +66,10 @@ def test_codecs_read_tokens() -> None:
     ids = codec.vocabulary.ids(["C", "(", "C"])
     assert codec.begins(ids) and not codec.begins([*ids, 39])
     assert not codec.begins(codec.vocabulary.ids([")"]))
-    assert codec.unclosed(ids) == 1 and codec.unclosed(ids[:1]) == 0
+    assert codec.closing(ids) == codec.vocabulary.ids([")"]) and not codec.closing(ids[:1])
     selfies = MoleculeTokens(SELFIES, capacity=40, max_length=48)
     selfies.fit(["CCO"])
-    assert selfies.begins([0, 1, 2]) and selfies.unclosed([0, 1, 2]) == 0
+    assert selfies.begins([0, 1, 2]) and selfies.closing([0, 1, 2]) == []
 
 
 def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
