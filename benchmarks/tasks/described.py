@@ -1,6 +1,6 @@
 """Do molecules drawn from descriptions fit them?
 
-Held-out descriptions of ChEBI-20 are read, and the likeliest string that the pipeline finds is
+Held-out descriptions of ChEBI-20 are read, and one string that the pipeline draws for each is
 compared with the molecule described: valid, the same by InChI, alike by fingerprints, and by the
 letters of the string. Beside it stands another held-out molecule in place of the drawn one, which
 is what paying no heed gives. One description may fit several molecules, and none but one counts.

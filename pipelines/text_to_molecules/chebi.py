@@ -35,8 +35,17 @@ CARD = Card(
     ),
     licence="CC BY 4.0 for the weights, as the descriptions; code Apache-2.0.",
     parameters=1_132_385,
-    trained="Not yet: no weights are shipped. `mmgen train text-to-molecules:chebi` makes them.",
-    scores={},
+    trained=(
+        "By this recipe on a CPU: 1,200 steps of 32 descriptions, which sees each 16 times; 12 "
+        "minutes of a core."
+    ),
+    scores={
+        "described: strings that are molecules": "98.5 % (96.1 to 99.4, n = 262)",
+        "described: the molecule described": "0.4 % (0.1 to 2.1, n = 262)",
+        "described: similarity of Morgan fingerprints": "0.2635",
+        "described: similarity of MACCS keys": "0.5248",
+        "described: BLEU of characters": "0.5264",
+    },
     limits=(
         "Has a tenth of the descriptions that published models learn from, so it learns what kinds "
         "of molecules there are and what their words mean, hardly which molecule is meant."
@@ -134,7 +143,8 @@ def build(
     model = Autoregressive(
         network,
         spec=codec.spec,
-        warping=Warping(temperature=0.0),
+        # The likeliest string is more often no molecule, and could not be drawn again.
+        warping=Warping(temperature=0.5, min_p=0.1),
         accepts=codec.accepts,
         constraint=Constraint(codec.begins, codec.accepts, codec.closing),
     )
