@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from mmgen.core.errors import SpecError
+from mmgen.modalities.video.value import Video
 from mmgen.pipeline import Pipeline
 from mmgen.push import what_to_push
 from mmgen.training import fit
@@ -96,7 +98,8 @@ def test_a_diffusion_model_learns(
 def test_a_pipeline_that_is_only_called_cannot_learn(
     checkpoints: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    pipe = Pipeline.from_pretrained(checkpoints("dit"))
-    pairs = [(0, Image.new("RGB", (16, 16)))]
+    pipe = Pipeline.from_pretrained(checkpoints("cogvideox_video"))
+    film = Video(np.zeros((9, 16, 16, 3), np.uint8), 8.0)
+    pairs = [({"text": "a", "video": film}, film)]
     with pytest.raises(SpecError, match="is only called, so it cannot learn"):
         fit(pipe, pairs, output=tmp_path, **SETTINGS)

@@ -6,6 +6,7 @@ The loss is the library's own formula, here by the library's parts alone.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,16 +73,21 @@ class _Hand:
 
     def noised(self, z: Tensor) -> SimpleNamespace:
         """z under noise, and what is to be predicted of it."""
-        scheduler = self.own.scheduler
+        scheduler = diffusers.DDPMScheduler.from_config(self.own.scheduler.config)
         step = torch.randint(1000, (len(z),), generator=self.generator)
         noise = torch.randn(z.shape, generator=self.generator)
-        share = scheduler.alphas_cumprod[step].reshape(-1, *(1,) * (z.ndim - 1))
-        z_t = share.sqrt() * z + (1 - share).sqrt() * noise
-        if scheduler.config.prediction_type == "v_prediction":
-            target = share.sqrt() * noise - (1 - share).sqrt() * z
-        else:
-            target = noise
-        return SimpleNamespace(z=z_t, step=step, target=target)
+        velocity = scheduler.config.prediction_type == "v_prediction"
+        target = scheduler.get_velocity(z, noise, step) if velocity else noise
+        return SimpleNamespace(z=scheduler.add_noise(z, noise, step), step=step, target=target)
+
+    def flowing(self, z: Tensor) -> SimpleNamespace:
+        """The same on a straight path, with the logit of its time standard normal."""
+        offset = torch.rand((), generator=self.generator)
+        order = torch.randperm(len(z), generator=self.generator)
+        time = torch.special.ndtri(((torch.arange(len(z)) + offset) / len(z))[order]).sigmoid()
+        noise = torch.randn(z.shape, generator=self.generator)
+        share = time.reshape(-1, *(1,) * (z.ndim - 1))
+        return SimpleNamespace(z=(1 - share) * z + share * noise, time=time, target=noise - z)
 
 
 def _words(hand: _Hand, case: Any, *beside: Tensor, **more: Tensor) -> Tensor:
@@ -92,6 +98,56 @@ def _words(hand: _Hand, case: Any, *beside: Tensor, **more: Tensor) -> Tensor:
 def _text_to_image(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
     case = hand.noised(0.18215 * hand.drawn(hand.own.vae, x))
     return _words(hand, case), case.target
+
+
+def _text_to_large_image(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case, own = hand.noised(0.18215 * hand.drawn(hand.own.vae, x)), hand.own
+    states, _, pooled, _ = own.encode_prompt(TEXTS, do_classifier_free_guidance=False)
+    size, corner = (16, 16), (0, 0)
+    told, _ = own._get_add_time_ids(
+        size,
+        corner,
+        size,
+        6.0,
+        2.5,
+        size,
+        corner,
+        size,
+        x.dtype,
+        own.text_encoder_2.config.projection_dim,
+    )
+    more = {"text_embeds": pooled, "time_ids": told.expand(2, -1)}
+    seen = {"encoder_hidden_states": states, "added_cond_kwargs": more}
+    return own.unet(case.z, case.step, **seen).sample, case.target
+
+
+def _joint(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case, own = hand.flowing(1.5035 * (hand.drawn(hand.own.vae, x) - 0.0609)), hand.own
+    states, _, pooled, _ = own.encode_prompt(TEXTS, None, None, do_classifier_free_guidance=False)
+    told = {"encoder_hidden_states": states, "pooled_projections": pooled}
+    return own.transformer(case.z, timestep=1000 * case.time, **told).sample, case.target
+
+
+def _packed(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case, own = hand.flowing(1.5035 * (hand.drawn(hand.own.vae, x) - 0.0609)), hand.own
+    states, pooled, places = own.encode_prompt(TEXTS, None)
+    squares = own._prepare_latent_image_ids(2, 4, 4, "cpu", x.dtype)
+    found = own.transformer(
+        own._pack_latents(case.z, 2, 4, 8, 8),
+        timestep=case.time,
+        encoder_hidden_states=states,
+        pooled_projections=pooled,
+        txt_ids=places,
+        img_ids=squares,
+    ).sample
+    return own._unpack_latents(found, 16, 16, own.vae_scale_factor), case.target
+
+
+def _classed(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case = hand.noised(0.18215 * hand.drawn(hand.own.vae, x))
+    found = hand.own.transformer(case.z, timestep=case.step, class_labels=torch.tensor(ys)).sample
+    # The call takes what comes first for the noise.
+    return found.split(4, dim=1)[0], case.target
 
 
 def _edited(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
@@ -200,6 +256,10 @@ HANDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "sd": _text_to_image,
     "sd2": _text_to_image,
     "sd_image": _text_to_image,
+    "sdxl_image": _text_to_large_image,
+    "sd3_image": _joint,
+    "flux_image": _packed,
+    "dit": _classed,
     "sd_edit": _edited,
     "sd_paint": _painted,
     "upscale": _upscaled,
@@ -209,6 +269,12 @@ HANDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "stable_audio": _timed_sound,
     "stable_audio_cosine": _timed_sound,
 }
+FROM_PICTURES = {
+    "sdxl_image": "StableDiffusionXLImg2ImgPipeline",
+    "sd3_image": "StableDiffusion3Img2ImgPipeline",
+    "flux_image": "FluxImg2ImgPipeline",
+}
+"""Classes of pipelines that have the parts of one of texts alone."""
 SOUNDS = {"audioldm": 64, "audioldm2": 64, "stable_audio": 8}
 
 
@@ -228,7 +294,9 @@ def _pairs(name: str) -> list[tuple[Any, Any]]:
     seen = [_picture(small, i + 2) for i in range(2)]
     if kind == "ldm_upscale":
         return [({"image": s}, x) for s, x in zip(seen, values, strict=True)]
-    if kind in ("sd_image", "sd_edit", "upscale"):
+    if kind == "dit":
+        return list(zip((3, 7), values, strict=True))
+    if kind in ("sd_image", "sd_edit", "upscale", *FROM_PICTURES):
         ys = [{"text": t, "image": s} for t, s in zip(TEXTS, seen, strict=True)]
         return list(zip(ys, values, strict=True))
     return list(zip(TEXTS, values, strict=True))
@@ -236,9 +304,18 @@ def _pairs(name: str) -> list[tuple[Any, Any]]:
 
 @pytest.fixture
 def folder(checkpoints: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
-    """The folder of a checkpoint, or of one with the schedule of the published Stable Audio."""
+    """The folder of a checkpoint, or of one with the schedule of the published Stable Audio.
+
+    One of `FROM_PICTURES` is that of texts alone, by another name.
+    """
 
     def found(name: str) -> Path:
+        if name in FROM_PICTURES:
+            copy = shutil.copytree(checkpoints(name.removesuffix("_image")), tmp_path / name)
+            index = json.loads((copy / "model_index.json").read_text())
+            index["_class_name"] = FROM_PICTURES[name]
+            (copy / "model_index.json").write_text(json.dumps(index))
+            return copy
         own = checkpoints(name.removesuffix("_cosine"))
         if not name.endswith("_cosine"):
             return own
@@ -273,7 +350,7 @@ def test_the_loss_is_the_librarys_formula(name: str, folder: Callable[[str], Pat
 
 @pytest.mark.parametrize(
     ("name", "lora_rank"),
-    [("sd_edit", 4), ("sd_paint", 0), ("audioldm2", 0), ("stable_audio", 4)],
+    [("sd_edit", 4), ("sd_paint", 0), ("dit", 0), ("audioldm2", 0), ("stable_audio", 4)],
 )
 def test_it_learns_and_loads_again(
     name: str, lora_rank: int, checkpoints: Callable[[str], Path], tmp_path: Path
@@ -291,7 +368,9 @@ def test_it_learns_and_loads_again(
     changed = {k for k in held if not torch.equal(held[k], now[k])}
     assert changed and all(".unet." in k or ".transformer." in k for k in changed)
     again = Pipeline.from_pretrained(tmp_path / "run")
-    options = {"num_inference_steps": 2}
+    options: dict[str, Any] = {"num_inference_steps": 2}
+    if name == "dit":
+        options |= {"guidance_scale": 1.0}
     if name == "sd_paint":
         options |= {"known": pairs[0][1], "mask": np.eye(16, dtype=bool)}
     one, other = (p.given(pairs[0][0], **options).sample(seed=0)[0] for p in (pipe, again))
@@ -332,6 +411,8 @@ def test_tables_of_pictures_and_words_are_read(
     [
         ("sd_edit", ({"text": "a", "image": _picture(24, 0)}, _picture(16, 0)), "got 24 x 24"),
         ("upscale", ({"text": "a", "image": _picture(16, 0)}, _picture(16, 0)), "to be 8 x 8"),
+        ("dit", (3, _picture(24, 0)), "16 x 16 pixels, got 24 x 24"),
+        ("dit", (10, _picture(16, 0)), "from 0 to 9, got 10"),
         ("sd_paint", ("a", _picture(17, 0)), "multiples of 2, got 17 x 17"),
         ("audioldm2", ("a", (np.zeros(65, np.float32), 16000)), "at most 0.004 s, got one of"),
         ("audioldm2", ("a", (np.zeros(64, np.float32), 8000)), "16000 Hz, got 8000 Hz"),

@@ -23,6 +23,7 @@ from mmgen.backends.from_diffusers.lessons import (
     MelLessons,
     PaintedLessons,
     PictureLessons,
+    SquareLessons,
     UpscalingLessons,
     WaveLessons,
 )
@@ -30,6 +31,7 @@ from mmgen.backends.from_diffusers.scheduled_denoisers import (
     Attending,
     AttendingMasked,
     AttendingSized,
+    Classed,
     Unconditional,
 )
 from mmgen.backends.from_diffusers.sound_denoisers import AttendingTimed, AttendingTwice, Labelled
@@ -90,6 +92,7 @@ LEARNERS: dict[str, tuple[Asked, type[Lessons]]] = {
     "StableDiffusionXLInpaintPipeline": (Asked(AttendingSized, Held), PaintedLessons),
     "StableDiffusionUpscalePipeline": (Asked(Attending, Held), UpscalingLessons),
     "LDMSuperResolutionPipeline": (Asked(Unconditional, Held), CodeLessons),
+    "DiTPipeline": (Asked(Classed), SquareLessons),
     "AudioLDMPipeline": (Asked(Labelled), MelLessons),
     "AudioLDM2Pipeline": (Asked(AttendingTwice), MelLessons),
     "StableAudioPipeline": (Asked(AttendingTimed), WaveLessons),

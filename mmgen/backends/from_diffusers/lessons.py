@@ -29,6 +29,7 @@ __all__ = [
     "MelLessons",
     "PaintedLessons",
     "PictureLessons",
+    "SquareLessons",
     "UpscalingLessons",
     "WaveLessons",
 ]
@@ -103,6 +104,21 @@ class PictureLessons(Lessons):
         e = _drawn(vae, x, generator)
         mean, std = (number.to(e) for number in statistics(vae.config))
         return (e - mean) / std
+
+
+class SquareLessons(PictureLessons):
+    """The same of squares of the network's own size, the only ones that its call makes."""
+
+    def __call__(
+        self, latent: Latent, c: GivenCondition, *, generator: torch.Generator | None
+    ) -> tuple[Tensor, GivenCondition]:
+        (side, _), (height, width) = self.sides(), latent.z.shape[-2:]
+        if {height, width} != {side}:
+            raise ValueError(
+                f"Expected images of {side} x {side} pixels, got {width} x {height}. Scale or crop "
+                "them first, or let adapt do so."
+            )
+        return super().__call__(latent, c, generator=generator)
 
 
 class PaintedLessons(PictureLessons):

@@ -14,7 +14,14 @@ from mmgen.backends.from_diffusers.noising import CosineNoising, SteppedNoising,
 from mmgen.backends.given import GivenCondition
 from mmgen.core.codec import Codec
 
-__all__ = ["Attending", "AttendingMasked", "AttendingSized", "OnSchedule", "Unconditional"]
+__all__ = [
+    "Attending",
+    "AttendingMasked",
+    "AttendingSized",
+    "Classed",
+    "OnSchedule",
+    "Unconditional",
+]
 
 
 class OnSchedule(LibraryDenoiser):
@@ -84,6 +91,31 @@ class Attending(OnSchedule, Reading):
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         return (encoded_text(self.pipeline, text, self.device),)
+
+
+class Classed(OnSchedule):
+    """A transformer that is told a class: DiT.
+
+    Where half of what it gives is a variance, that half is left as it is: it learns by the simple
+    loss alone.
+
+    Sources: Scalable Diffusion Models with Transformers (Peebles & Xie, 2022), Sec. 3.1,
+    arXiv:2212.09748; Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal, 2021),
+    Eq. 14, arXiv:2102.09672.
+    """
+
+    @classmethod
+    def lacking(cls, pipeline: Any) -> str | None:
+        config = pipeline.transformer.config
+        if config.out_channels not in (None, config.in_channels, 2 * config.in_channels):
+            given, seen = config.out_channels, config.in_channels
+            return f"its network makes {given} channels of {seen}, and not as many or twice as many"
+        return super().lacking(pipeline)
+
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
+        labels = torch.tensor([values["label"] for values in c.values], device=z_t.device)
+        found = self.network(z_t, timestep=place, class_labels=labels).sample
+        return found[:, : z_t.shape[1]]
 
 
 class AttendingSized(OnSchedule, Reading):
