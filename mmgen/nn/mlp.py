@@ -1,4 +1,4 @@
-"""A residual network on vectors, for data without a grid.
+"""A residual network on vectors, for data without a grid or with so small a one that it is whole.
 
 Source: Scalable Diffusion Models with Transformers (Peebles & Xie, 2022), arXiv:2212.09748, for the
 adaptive normalisation; here it modulates a perceptron.
@@ -6,11 +6,13 @@ adaptive normalisation; here it modulates a perceptron.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmgen.core.condition import Condition
-from mmgen.core.errors import SpecError
 from mmgen.core.spec import ConditionSpec
 from mmgen.nn.embedding import TimeEmbedding
 
@@ -18,48 +20,51 @@ __all__ = ["ConditionalMLP"]
 
 
 class ConditionalMLP(nn.Module):
-    """Transforms a noisy vector, given time and a condition vector.
+    """Transforms a noisy event, taken whole as a vector, given time and a condition.
+
+    Of condition tokens it sees the sum: for encoders that tell each what it is the token of.
 
     Args:
-        num_dims: Size of the vector.
+        shape: Event shape, of fixed sizes; a number alone is that of a vector.
         dim: D, width.
         depth: Number of blocks.
-        condition: Width of the condition vector, if there is one.
-
-    Raises:
-        SpecError: If the condition has tokens, which there is nothing here to attend with.
+        condition: Widths of the condition's vector and tokens.
     """
 
-    def __init__(self, num_dims: int, *, dim: int, depth: int, condition: ConditionSpec) -> None:
+    def __init__(
+        self, shape: int | Sequence[int], *, dim: int, depth: int, condition: ConditionSpec
+    ) -> None:
         super().__init__()
-        if condition.token_dim is not None:
-            raise SpecError(
-                "ConditionalMLP takes a condition vector; this condition has tokens of width "
-                f"{condition.token_dim}. Use a transformer, or an encoder that gives a vector."
-            )
         self.condition = condition
+        num_dims = torch.Size((shape,) if isinstance(shape, int) else shape).numel()
         self.embed = nn.Linear(num_dims, dim)
         self.time = TimeEmbedding(dim)
-        self.vector = _vector_embedding(condition.vector_dim, dim)
+        self.vector = _embedding(condition.vector_dim, dim)
+        self.tokens = _embedding(condition.token_dim, dim)
         self.blocks = nn.ModuleList(_Block(dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6, bias=False)
         self.out = nn.Linear(dim, num_dims)
 
     @classmethod
-    def debug(cls, *, num_dims: int = 2, condition: ConditionSpec | None = None) -> ConditionalMLP:
+    def debug(
+        cls, *, num_dims: int | Sequence[int] = 2, condition: ConditionSpec | None = None
+    ) -> ConditionalMLP:
         """A tiny one."""
         return cls(num_dims, dim=16, depth=2, condition=condition or ConditionSpec())
 
     def forward(self, z_BD: Tensor, t_B: Tensor, c: Condition) -> Tensor:
-        """Noisy vectors (B, num_dims), times (B,) in [0, 1] and condition to (B, num_dims)."""
-        h_BD = self.embed(z_BD)
+        """Noisy events (B, *event), times (B,) in [0, 1] and condition to (B, *event)."""
+        h_BD = self.embed(z_BD.flatten(1))
         modulation_BD = self.time(t_B)
         if self.vector is not None:
             modulation_BD = modulation_BD + self.vector(c.vector)
+        if self.tokens is not None:
+            there = 1 if c.mask is None else c.mask[..., None]
+            modulation_BD = modulation_BD + self.tokens((c.tokens * there).sum(1))
         modulation_BD = F.silu(modulation_BD)
         for block in self.blocks:
             h_BD = block(h_BD, modulation_BD)
-        return self.out(self.norm(h_BD))
+        return self.out(self.norm(h_BD)).unflatten(1, z_BD.shape[1:])
 
 
 class _Block(nn.Module):
@@ -78,7 +83,7 @@ class _Block(nn.Module):
         return h_BD + (1 + gate) * self.down(F.silu(self.up(y_BD)))
 
 
-def _vector_embedding(vector_dim: int | None, dim: int) -> nn.Module | None:
-    if vector_dim is None:
+def _embedding(width: int | None, dim: int) -> nn.Module | None:
+    if width is None:
         return None
-    return nn.Sequential(nn.Linear(vector_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+    return nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim))

@@ -45,6 +45,8 @@ class Played:
         steps: Number of steps.
         terminated: Whether the environment ended it, rather than time.
         success: What the environment says of success at its end; None if it says nothing.
+        best: Greatest reward of a step.
+        last: What was observed at its end, by name.
         film: What it looked like, if it was filmed.
     """
 
@@ -53,11 +55,13 @@ class Played:
     steps: int
     terminated: bool
     success: bool | None
+    best: float
+    last: Mapping[str, np.ndarray]
     film: Video | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """All but the film, as plain values."""
-        own = ("seed", "total", "steps", "terminated", "success")
+        """All but what it looked like, as plain values."""
+        own = ("seed", "total", "steps", "terminated", "success", "best")
         return {name: getattr(self, name) for name in own}
 
 
@@ -185,6 +189,7 @@ class _Episode:
         self.actions: deque[np.ndarray] = deque()
         self.steps, self.total, self.done, self.terminated = 0, 0.0, False, False
         self.success: bool | None = None
+        self.best = -np.inf
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._history = History(rollout.history)
         # gymnasium takes seeds of 32 bits.
@@ -208,6 +213,7 @@ class _Episode:
         observation, reward, terminated, truncated, about = found
         self.seen = self._history.add(observation)
         self.steps, self.total = self.steps + 1, self.total + float(reward)
+        self.best = max(self.best, float(reward))
         self.done, self.terminated = bool(terminated or truncated), bool(terminated)
         for name in ("is_success", "success"):
             if name in about:
@@ -218,4 +224,6 @@ class _Episode:
     def played(self) -> Played:
         """How it went."""
         film = Video(np.stack(self._frames), self._rate / self._every) if self.filmed else None
-        return Played(self.seed, self.total, self.steps, self.terminated, self.success, film)
+        last = {name: steps[-1] for name, steps in self.seen.items()}
+        counted = (self.seed, self.total, self.steps, self.terminated, self.success, self.best)
+        return Played(*counted, last, film)

@@ -13,6 +13,7 @@ import pytest
 from mmgen.core.errors import LoadError, SpecError
 from mmgen.pipeline import Pipeline
 from mmgen.simulators.mazes import paced_path, shortest_way
+from mmgen.simulators.pusht import Table, play
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,3 +92,38 @@ def test_locomotion(
     assert scores["return"]["relative"] == pytest.approx(mean / 20, abs=1e-3)
     assert record["settings"]["num_action_steps"] == 2
     assert "to the end" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["pusht"], indirect=True)
+def test_pusht(
+    task: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("gym_pusht")
+    monkeypatch.setenv("MMGEN_PUSHT", str(tmp_path / "kept"))
+    saved = Pipeline.debug("observation-to-actions:pusht").save_pretrained(tmp_path / "tiny")
+    chosen = ["--pipeline", str(saved), "--count", "2", "--max-steps", "9", "--output"]
+    chosen += [str(tmp_path / "results"), "--demonstrations", "1"]
+    record = json.loads(task.main(chosen).read_text("utf-8"))
+    scores = record["scores"]
+    for own in (scores, scores["expert"], scores["replay"]):
+        assert own["success"]["count"] == own["score"]["count"] == 2
+        assert own["score"]["low"] <= own["score"]["mean"] <= own["score"]["high"]
+    best = [e["best"] for e in scores["episodes"]]
+    assert scores["score"]["mean"] == pytest.approx(np.mean(best), abs=1e-4)
+    assert record["settings"]["num_action_steps"] == 8
+    assert len(list((tmp_path / "results").glob("*.png"))) == 1
+    assert "expert" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["pusht"], indirect=True)
+def test_a_demonstration_that_is_played_again_succeeds(task: ModuleType) -> None:
+    pytest.importorskip("gym_pusht")
+    # Without sway, what was done is what is kept.
+    shown = play(14, sway=0.0)
+    scores = task._replayed(Table(), 14, [shown], 300)
+    assert shown.succeeded and np.allclose(scores, shown.scores, atol=1e-3)
+    # Next to nothing of it is left in an episode that starts otherwise.
+    assert max(task._replayed(Table(), 15, [shown], 300)) < 1

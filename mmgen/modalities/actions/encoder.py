@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,12 @@ class ObservationEncoder(Encoder):
         patch_size: Side of the patches of images.
         depth: Number of transformer blocks over the patches of one image.
         num_heads: Number of attention heads.
+        angles: By name, which of its numbers are angles in rad, each seen as its sine and cosine,
+            so that a full turn is none.
+        width: Hidden width between numbers and their token; `dim` if None.
 
     Raises:
-        SpecError: If there is no name, or a shape is of neither form.
+        SpecError: If there is no name, a shape is of neither form, or an angle is not there.
     """
 
     modality = "actions"
@@ -57,19 +61,22 @@ class ObservationEncoder(Encoder):
         patch_size: int = 8,
         depth: int = 2,
         num_heads: int = 4,
+        angles: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        width: int | None = None,
     ) -> None:
         super().__init__()
         self.shapes = _checked_shapes(shapes, patch_size)
+        self.angles = _checked_angles(angles, self.shapes)
         self.dim = dim
         self.parts = nn.ModuleList(
-            _Numbers(*shape, dim)
+            _Numbers(*shape, dim, angles=self.angles.get(name, ()), width=width or dim)
             if len(shape) == 2
             else _Frames(
                 shape[0],
                 PatchTransformer(patch_size=patch_size, dim=dim, depth=depth, num_heads=num_heads),
                 dim,
             )
-            for shape in self.shapes.values()
+            for name, shape in self.shapes.items()
         )
         self.null = nn.Parameter(torch.randn(len(self.shapes), dim) / dim**0.5)
 
@@ -101,7 +108,7 @@ class ObservationEncoder(Encoder):
             seen = [row[name] for row in rows if row[name] is not None]
             if not seen:
                 raise ValueError(f"No example gives {name}, so it has no statistics. Leave it out.")
-            x = torch.cat(seen).double()
+            x = part.features(torch.cat(seen).double())
             part.mean.copy_(x.mean(0))
             part.std.copy_(spread(x))
 
@@ -151,7 +158,9 @@ class ObservationEncoder(Encoder):
         return {**dropped, "known": tensors["known"] & keep.to(tensors["known"].device)}
 
     def assets(self) -> dict[str, bytes]:
-        return {_ASSET: json.dumps({"shapes": self.shapes}).encode()}
+        # What has no angles is saved as it was before there were any.
+        angles = {"angles": self.angles} if self.angles else {}
+        return {_ASSET: json.dumps({"shapes": self.shapes, **angles}).encode()}
 
     def load_assets(self, assets: Mapping[str, bytes]) -> None:
         if _ASSET not in assets:
@@ -159,6 +168,7 @@ class ObservationEncoder(Encoder):
         try:
             content = json.loads(assets[_ASSET])
             shapes = {name: tuple(shape) for name, shape in content["shapes"].items()}
+            angles = {name: tuple(own) for name, own in content.get("angles", {}).items()}
         except (ValueError, TypeError, KeyError, AttributeError):
             raise LoadError(f"{_ASSET} holds no names and shapes of observations.") from None
         # Order counts: weights belong to names by their place.
@@ -166,6 +176,11 @@ class ObservationEncoder(Encoder):
             raise LoadError(
                 f"The weights are for observations {shapes}; this encoder takes {self.shapes}. "
                 "Build it with the names and shapes it was trained on."
+            )
+        if angles != self.angles:
+            raise LoadError(
+                f"The weights take {angles or 'no numbers'} as angles; this encoder takes "
+                f"{self.angles or 'none'}. Build it with those it was trained on."
             )
 
     def _row(self, value: Any) -> dict[str, Tensor | None]:
@@ -193,17 +208,29 @@ class ObservationEncoder(Encoder):
 class _Numbers(nn.Module):
     """Numbers (B, history, size) to a token for each step."""
 
-    def __init__(self, history: int, size: int, dim: int) -> None:
+    def __init__(
+        self, history: int, size: int, dim: int, *, angles: Sequence[int], width: int
+    ) -> None:
         super().__init__()
-        self.up = nn.Linear(size, dim, bias=False)
-        self.down = nn.Linear(dim, dim, bias=False)
+        self.angles = list(angles)
+        self.others = [k for k in range(size) if k not in self.angles]
+        count = size + len(self.angles)
+        self.up = nn.Linear(count, width, bias=False)
+        self.down = nn.Linear(width, dim, bias=False)
         # Added before the bend, so that even a sum over tokens tells which step saw what.
-        self.when = nn.Parameter(torch.randn(history, dim) / dim**0.5)
+        self.when = nn.Parameter(torch.randn(history, width) / width**0.5)
         for name in ("mean", "std"):
-            self.register_buffer(name, torch.full((size,), torch.nan))
+            self.register_buffer(name, torch.full((count,), torch.nan))
+
+    def features(self, x: Tensor) -> Tensor:
+        """The numbers (..., size), angles as sines and cosines at the end."""
+        if not self.angles:
+            return x
+        turned = x[..., self.angles]
+        return torch.cat((x[..., self.others], turned.sin(), turned.cos()), dim=-1)
 
     def forward(self, x_BTF: Tensor) -> Tensor:
-        z_BTF = (x_BTF - self.mean) / self.std
+        z_BTF = (self.features(x_BTF) - self.mean) / self.std
         return self.down(F.silu(self.up(z_BTF.to(self.when.dtype)) + self.when))
 
 
@@ -244,6 +271,20 @@ def _checked_shapes(
         if torch.Size(shape).numel() > _MOST:
             raise SpecError(f"{name} has {shape}, more than {_MOST} numbers an observation.")
     return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def _checked_angles(
+    angles: Mapping[str, Sequence[int]], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    for name, own in angles.items():
+        shape = shapes.get(name, ())
+        size = shape[1] if len(shape) == 2 else 0
+        if not own or len(set(own)) < len(own) or not all(k in range(size) for k in own):
+            raise SpecError(
+                f"Angles of {name!r:.60} are places of its {size} numbers, each once; got "
+                f"{own!r:.60}."
+            )
+    return {name: tuple(own) for name, own in angles.items()}
 
 
 def _read(value: Any, name: str, shape: tuple[int, ...]) -> Tensor:

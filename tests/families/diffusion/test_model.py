@@ -91,9 +91,10 @@ def test_one_batch_is_learnt(target: str) -> None:
     ("network", "spec"),
     [
         (ConditionalMLP.debug(condition=ConditionSpec(vector_dim=3)), VECTOR),
+        (ConditionalMLP.debug(num_dims=(3, 8, 8), condition=ConditionSpec(4, 3)), IMAGE),
         (GridTransformer.debug(condition=ConditionSpec(4, 3)), IMAGE),
     ],
-    ids=["mlp", "transformer"],
+    ids=["mlp", "mlp on events", "transformer"],
 )
 def test_gradients_reach_every_parameter(network: nn.Module, spec: Spec) -> None:
     model = Diffusion(network, spec=spec)
@@ -161,5 +162,3 @@ def test_wrong_choices_are_errors() -> None:
         Diffusion(ConditionalMLP.debug(), spec=tokens)
     with pytest.raises(ValueError, match="target is one of data, noise, velocity; got 'x'"):
         _model(target="x")
-    with pytest.raises(SpecError, match="condition has tokens of width 4"):
-        ConditionalMLP.debug(condition=ConditionSpec(token_dim=4))

@@ -196,3 +196,28 @@ test_any_value_is_read_or_refused_clearly.encoder = ObservationEncoder.debug()
 def test_bad_shapes_are_refused(shapes: object, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         ObservationEncoder(shapes, dim=8)
+
+
+def test_angles_are_seen_without_a_jump_at_a_full_turn() -> None:
+    torch.manual_seed(0)
+    encoder = ObservationEncoder({"state": (2, 3)}, dim=8, angles={"state": (1,)}, width=16)
+    seen = [{"state": RNG.uniform(0, 2 * math.pi, (2, 3))} for _ in range(20)]
+    encoder.fit(seen)
+    # Two numbers, a sine and a cosine.
+    assert encoder.parts[0].mean.shape == (4,)
+    turned = [{"state": s["state"] + [0, 2 * math.pi, 0]} for s in seen[:3]]
+    other = [{"state": s["state"] + [0, 1, 0]} for s in seen[:3]]
+    tokens = [encoder.encode(encoder.prepare(y)).tokens for y in (seen[:3], turned, other)]
+    assert torch.allclose(tokens[0], tokens[1], atol=1e-4)
+    assert not torch.allclose(tokens[0], tokens[2], atol=1e-2)
+    assets = encoder.assets()
+    ObservationEncoder({"state": (2, 3)}, angles={"state": (1,)}).load_assets(assets)
+    with pytest.raises(LoadError, match=r"take .*\(1,\).* as angles; this encoder takes none"):
+        ObservationEncoder({"state": (2, 3)}).load_assets(assets)
+    assert "angles" not in json.loads(ObservationEncoder.debug().assets()["observation.json"])
+
+
+@pytest.mark.parametrize("angles", [{"state": (3,)}, {"state": (1, 1)}, {"other": (0,)}])
+def test_angles_that_are_not_there(angles: dict) -> None:
+    with pytest.raises(SpecError, match="Angles of '(state|other)' are places of its [03] numbers"):
+        ObservationEncoder({"state": (2, 3)}, angles=angles)

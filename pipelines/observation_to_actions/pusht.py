@@ -1,0 +1,89 @@
+"""Where an agent and a T are to where the agent goes, so that the T comes to its place: PushT.
+
+Data: made by the program `mmgen.simulators.pusht`, which needs gym-pusht, and kept in the folder
+that MMGEN_PUSHT names.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmgen.core.card import Card
+from mmgen.families.diffusion import Diffusion
+from mmgen.guidance.classifier_free import ClassifierFreeGuidance
+from mmgen.modalities.actions import ActionChunks, Episode, ObservationEncoder, Windows
+from mmgen.nn.mlp import ConditionalMLP
+from mmgen.pipeline import Pipeline
+from mmgen.simulators.pusht import demonstrations
+from mmgen.training.pairs import IndexedPairs, Pairs
+
+__all__ = ["CARD", "DEBUG", "NUM_EPISODES", "PREVIEW", "ROLLOUT", "TRAINING", "build", "debug"]
+__all__ += ["pairs"]
+
+CARD = Card(
+    x="actions",
+    y="observation",
+    family="diffusion",
+    summary="PushT: the next 16 actions from the last 2 observations, by diffusion.",
+    data=(
+        "Episodes of an expert of gym-pusht (Apache-2.0) that has learnt nothing, "
+        "mmgen.simulators.pusht, and the same in a mirror."
+    ),
+    licence="Apache-2.0",
+    parameters=439_712,
+    trained="Not yet: mmgen train observation-to-actions:pusht.",
+)
+
+ROLLOUT = {"environment": "gym_pusht/PushT-v0", "num_action_steps": 8}
+NUM_EPISODES = 500
+
+TRAINING = {
+    "steps": 12_000,
+    "batch_size": 256,
+    "optimizer": "muon",
+    "learning_rate": 2e-3,
+    "warmup": 100,
+    "sample_every": 0,
+    "precision": "no",
+}
+DEBUG = {"dim": 32, "depth": 1, "width": 32}
+
+_HISTORY, _HORIZON, _SIZE = 2, 16, 512.0
+_STATE = "observation.state"
+_STANDING = [[256.0, 400.0, 256.0, 300.0, 0.0]] * _HISTORY
+PREVIEW = [{_STATE: _STANDING}]
+
+
+def pairs(split: str = "train") -> Pairs:
+    """Pairs (the last observations, the next actions) of the expert's, and in a mirror."""
+    shown = demonstrations(NUM_EPISODES)
+    both = [own for one in shown for own in (one, one.mirrored())]
+    episodes = [Episode({_STATE: d.states}, d.actions) for d in both]
+    return IndexedPairs(Windows(episodes, history=_HISTORY, horizon=_HORIZON))
+
+
+def build(*, dim: int = 128, depth: int = 4, width: int = 256) -> Pipeline:
+    """The pipeline with fresh weights."""
+    encoder = ObservationEncoder(
+        {_STATE: (_HISTORY, 5)}, dim=dim, angles={_STATE: (4,)}, width=width
+    )
+    codec = ActionChunks(_HORIZON, 2, low=0.0, high=_SIZE, units="px", clip=True)
+    network = ConditionalMLP(codec.spec.shape, dim=dim, depth=depth, condition=encoder.spec)
+    model = Diffusion(network, spec=codec.spec, target="data", num_inference_steps=10)
+    # An observation is all that a policy goes by: it is seldom withheld.
+    return Pipeline(
+        encoder=encoder,
+        model=ClassifierFreeGuidance(model, guidance_scale=1.0),
+        codec=codec,
+        condition_dropout=0.02,
+    )
+
+
+def debug() -> Pipeline:
+    """A tiny one with random weights."""
+    pipe = build(**DEBUG)
+    rng = np.random.default_rng(0)
+    states = rng.uniform(0, _SIZE, (8, _HISTORY, 5))
+    actions = rng.uniform(0, _SIZE, (8, _HORIZON, 2))
+    pipe.fit_statistics([({_STATE: s}, a) for s, a in zip(states, actions, strict=True)])
+    return pipe
