@@ -20,6 +20,7 @@ from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.spec import Spec
 from mmgen.modalities import image as images
+from mmgen.modalities import video as films
 from mmgen.modalities.audio import files as sounds
 from mmgen.modalities.audio.value import Audio, resample
 from mmgen.modalities.image.files import fit_into_square, load_batch
@@ -163,10 +164,11 @@ class AnyFilm(Codec):
         )
 
     def prepare(self, values: Sequence[Any]) -> dict[str, Tensor]:
-        frames = [v.frames if isinstance(v, Video) else None for v in values]
-        if any(f is None for f in frames):
-            raise TypeError("Expected a mmgen.modalities.video.Video for each film.")
-        return {"frames": torch.stack([torch.from_numpy(f).movedim(-1, 1) for f in frames])}
+        rows = [torch.from_numpy(films.load(v).frames.copy()).movedim(-1, 1) for v in values]
+        if any(row.shape != rows[0].shape for row in rows):
+            sizes = sorted({f"{len(row)} of {row.shape[3]}x{row.shape[2]}" for row in rows})
+            raise SpecError(f"Films of one batch have frames of one size, got {', '.join(sizes)}.")
+        return {"frames": torch.stack(rows)}
 
     def encode(
         self, tensors: Mapping[str, Tensor], *, generator: torch.Generator | None = None

@@ -25,6 +25,7 @@ from transformers.audio_utils import mel_filter_bank
 from mmgen import Audio, Pipeline
 from mmgen.backends.from_diffusers.denoisers import DENOISERS, LEARNERS
 from mmgen.core.errors import SpecError
+from mmgen.modalities.video.value import Video
 from mmgen.training import fit, read_pairs
 
 TEXTS = ["a red one", "green"]
@@ -53,6 +54,15 @@ def _picture(size: int, seed: int) -> Image.Image:
     return Image.fromarray(levels)
 
 
+def _film(name: str, seed: int) -> Video:
+    return Video(
+        np.stack([np.asarray(_picture(16, seed + 10 * t)) for t in range(FRAMES[name])]), 8.0
+    )
+
+
+FILM = Video(np.zeros((2, 16, 16, 3), np.uint8), 8.0)
+
+
 def _signal(pictures: list[Image.Image]) -> Tensor:
     return torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).movedim(-1, 1) / 127.5 - 1
 
@@ -73,7 +83,10 @@ class _Hand:
 
     def noised(self, z: Tensor) -> SimpleNamespace:
         """z under noise, and what is to be predicted of it."""
-        scheduler = diffusers.DDPMScheduler.from_config(self.own.scheduler.config)
+        scheduler = self.own.scheduler
+        if type(scheduler).__name__ == "EulerDiscreteScheduler":
+            # Which adds noise in units of its own.
+            scheduler = diffusers.DDPMScheduler.from_config(scheduler.config)
         step = torch.randint(1000, (len(z),), generator=self.generator)
         noise = torch.randn(z.shape, generator=self.generator)
         velocity = scheduler.config.prediction_type == "v_prediction"
@@ -252,6 +265,103 @@ def _timed_sound(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]
     return found, case.target
 
 
+def _slightly_noisy(hand: _Hand, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    level = (0.5 * torch.randn(2, generator=hand.generator) - 3).exp()
+    first = _signal([y["image"] for y in ys])
+    eps = torch.randn(first.shape, generator=hand.generator)
+    return first + level.reshape(2, 1, 1, 1) * eps, level
+
+
+def _padded_film(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    own = hand.own
+    z = own.vae.config.scaling_factor * hand.drawn(own.vae, x).movedim(1, 2)
+    first, _ = _slightly_noisy(hand, ys)
+    size = {"num_channels_latents": 4, "num_frames": 5, "height": 16, "width": 16}
+    own_noise = {"generator": hand.generator, "latents": torch.zeros_like(z)}
+    _, beside = own.prepare_latents(first, 2, **size, **own_noise, dtype=z.dtype, device="cpu")
+    case = hand.noised(z)
+    states, _ = own.encode_prompt(TEXTS, None, False, max_sequence_length=16)
+    places = own._prepare_rotary_positional_embeddings(16, 16, 2, "cpu")
+    found = own.transformer(
+        torch.cat((case.z, beside), 2), states, case.step, image_rotary_emb=places
+    ).sample
+    # The loss of the library's script for it.
+    weight = (1 - own.scheduler.alphas_cumprod[case.step]).rsqrt().reshape(2, 1, 1, 1, 1)
+    return weight * own.scheduler.get_velocity(found, case.z, case.step), weight * z
+
+
+def _masked_film(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    own = hand.own
+    shape = (1, 16, 1, 1, 1)
+    mean, std = (torch.tensor(own.vae.config[f"latents_{n}"]).view(shape) for n in ("mean", "std"))
+    z = (hand.drawn(own.vae, x) - mean) / std
+    beside = []
+    for y in ys:
+        size = {"height": 16, "width": 16, "num_frames": 5, "latents": z[:1]}
+        first = _signal([y["image"]])
+        beside.append(own.prepare_latents(first, 1, **size, dtype=z.dtype, device="cpu")[1])
+    # Noise is drawn of frames first.
+    case = hand.flowing(z.movedim(1, 2))
+    states, _ = own.encode_prompt(TEXTS, do_classifier_free_guidance=False)
+    seen = own.encode_image([y["image"] for y in ys], "cpu")
+    found = own.transformer(
+        torch.cat((case.z.movedim(1, 2), torch.cat(beside)), 1), 1000 * case.time, states, seen
+    ).sample
+    return found.movedim(1, 2), case.target
+
+
+def _gone_on(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    own = hand.own
+    z, first = (
+        own._normalize_latents(
+            hand.drawn(own.vae, values), own.vae.latents_mean, own.vae.latents_std
+        )
+        for values in (x, _signal([y["image"] for y in ys])[:, :, None])
+    )
+    case = hand.flowing(z[:, :, 1:])
+    known = torch.zeros_like(z[:, :1])
+    known[:, :, 0] = 1
+    known = own._pack_latents(known).squeeze(-1)
+    states, mask, _, _ = own.encode_prompt(TEXTS, do_classifier_free_guidance=False)
+    count, height, width = z.shape[2:]
+    found = own.transformer(
+        own._pack_latents(torch.cat((first, case.z), 2)),
+        states,
+        1000 * case.time[:, None] * (1 - known),
+        mask,
+        num_frames=count,
+        height=height,
+        width=width,
+        rope_interpolation_scale=(own.vae_temporal_compression_ratio / 25, 4, 4),
+    ).sample
+    assert own.vae_spatial_compression_ratio == 4
+    return own._unpack_latents(found, count, height, width)[:, :, 1:], case.target
+
+
+def _seen_film(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    own, frames = hand.own, x.movedim(1, 2)
+    z = own.vae.config.scaling_factor * hand.drawn(own.vae, frames.flatten(0, 1))
+    z = z.unflatten(0, (2, 3))
+    first, level = _slightly_noisy(hand, ys)
+    beside = own._encode_vae_image(first, "cpu", 1, False)
+    sigma = (0.7 + 1.6 * torch.randn(2, generator=hand.generator)).exp()
+    noise = torch.randn(z.shape, generator=hand.generator)
+    found = []
+    # One by one, for the scheduler steps through the noise of one.
+    for i, y in enumerate(ys):
+        scheduler = own.scheduler
+        scheduler.set_timesteps(sigmas=[float(sigma[i]), 0.0])
+        noisy, (time,) = z[i : i + 1] + sigma[i] * noise[i], scheduler.timesteps
+        z_t = scheduler.scale_model_input(noisy, time)
+        z_t = torch.cat((z_t, beside[i : i + 1, None].expand(-1, 3, -1, -1, -1)), 2)
+        states = own._encode_image(y["image"], "cpu", 1, False)
+        told = own._get_add_time_ids(6, 127, float(level[i]), z.dtype, 1, 1, False)
+        output = own.unet(z_t, time, states, told).sample
+        found.append(scheduler.step(output, time, noisy).pred_original_sample)
+    weight = (1 + 1 / sigma**2).sqrt().reshape(2, 1, 1, 1, 1)
+    return weight * torch.cat(found), weight * z
+
+
 HANDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "sd": _text_to_image,
     "sd2": _text_to_image,
@@ -264,6 +374,10 @@ HANDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "sd_paint": _painted,
     "upscale": _upscaled,
     "ldm_upscale": _upscaled_codes,
+    "cogvideox_image": _padded_film,
+    "wan_image": _masked_film,
+    "ltx_image": _gone_on,
+    "svd": _seen_film,
     "audioldm": _labelled_sound,
     "audioldm2": _sound,
     "stable_audio": _timed_sound,
@@ -275,6 +389,7 @@ FROM_PICTURES = {
     "flux_image": "FluxImg2ImgPipeline",
 }
 """Classes of pipelines that have the parts of one of texts alone."""
+FRAMES = {"cogvideox_image": 5, "wan_image": 5, "ltx_image": 5, "svd": 3}
 SOUNDS = {"audioldm": 64, "audioldm2": 64, "stable_audio": 8}
 
 
@@ -290,13 +405,17 @@ def _pairs(name: str) -> list[tuple[Any, Any]]:
         return list(zip(TEXTS, values, strict=True))
     side = {"ldm_upscale": 32, "upscale": 16}.get(kind, 16)
     small = {"ldm_upscale": 16, "upscale": 8}.get(kind, 16)
-    values = [_picture(side, i) for i in range(2)]
+    values = (
+        [_film(name, i) for i in range(2)]
+        if name in FRAMES
+        else [_picture(side, i) for i in range(2)]
+    )
     seen = [_picture(small, i + 2) for i in range(2)]
-    if kind == "ldm_upscale":
+    if kind in ("ldm_upscale", "svd"):
         return [({"image": s}, x) for s, x in zip(seen, values, strict=True)]
     if kind == "dit":
         return list(zip((3, 7), values, strict=True))
-    if kind in ("sd_image", "sd_edit", "upscale", *FROM_PICTURES):
+    if kind in ("sd_image", "sd_edit", "upscale", *FROM_PICTURES, *FRAMES):
         ys = [{"text": t, "image": s} for t, s in zip(TEXTS, seen, strict=True)]
         return list(zip(ys, values, strict=True))
     return list(zip(TEXTS, values, strict=True))
@@ -340,17 +459,26 @@ def test_the_loss_is_the_librarys_formula(name: str, folder: Callable[[str], Pat
     found = pipe.model.loss(pipe.codec.encode(prepared, generator=seeded), c, generator=seeded)
     if "samples" in prepared:
         x = prepared["samples"].reshape(2, -1, 1)
+    elif "frames" in prepared:
+        x = prepared["frames"].movedim(1, 2) / 127.5 - 1
     else:
         x = prepared["pixels"] / 127.5 - 1
     predicted, target = HANDS[name](_Hand(place, torch.Generator().manual_seed(4)), x, ys)
     assert predicted.shape == target.shape and float(found.min()) > 0.1
-    expected = (predicted - target).square().flatten(1).mean(1)
+    expected = (predicted - target).float().square().flatten(1).mean(1)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("name", "lora_rank"),
-    [("sd_edit", 4), ("sd_paint", 0), ("dit", 0), ("audioldm2", 0), ("stable_audio", 4)],
+    [
+        ("sd_edit", 4),
+        ("sd_paint", 0),
+        ("dit", 0),
+        ("ltx_image", 0),
+        ("audioldm2", 0),
+        ("stable_audio", 4),
+    ],
 )
 def test_it_learns_and_loads_again(
     name: str, lora_rank: int, checkpoints: Callable[[str], Path], tmp_path: Path
@@ -371,10 +499,13 @@ def test_it_learns_and_loads_again(
     options: dict[str, Any] = {"num_inference_steps": 2}
     if name == "dit":
         options |= {"guidance_scale": 1.0}
+    if name == "ltx_image":
+        options |= {"height": 32, "width": 32, "num_frames": 5}
     if name == "sd_paint":
         options |= {"known": pairs[0][1], "mask": np.eye(16, dtype=bool)}
     one, other = (p.given(pairs[0][0], **options).sample(seed=0)[0] for p in (pipe, again))
-    as_array = [np.asarray(x.samples if isinstance(x, Audio) else x) for x in (one, other)]
+    inner = {Audio: "samples", Video: "frames"}
+    as_array = [np.asarray(getattr(x, inner.get(type(x), ""), x)) for x in (one, other)]
     assert (as_array[0] == as_array[1]).all()
 
 
@@ -413,6 +544,12 @@ def test_tables_of_pictures_and_words_are_read(
         ("upscale", ({"text": "a", "image": _picture(16, 0)}, _picture(16, 0)), "to be 8 x 8"),
         ("dit", (3, _picture(24, 0)), "16 x 16 pixels, got 24 x 24"),
         ("dit", (10, _picture(16, 0)), "from 0 to 9, got 10"),
+        (
+            "ltx_image",
+            ({"text": "a", "image": _picture(16, 0)}, FILM),
+            "4 n . 1 frames, n at least 1, of",
+        ),
+        ("svd", (_picture(24, 0), FILM), "to be 16 x 16 pixels, as x asks for, got 24"),
         ("sd_paint", ("a", _picture(17, 0)), "multiples of 2, got 17 x 17"),
         ("audioldm2", ("a", (np.zeros(65, np.float32), 16000)), "at most 0.004 s, got one of"),
         ("audioldm2", ("a", (np.zeros(64, np.float32), 8000)), "16000 Hz, got 8000 Hz"),
@@ -443,8 +580,27 @@ def test_what_cannot_learn_says_why(folder: Callable[[str], Path]) -> None:
     library = diffusers.DiffusionPipeline.from_pretrained(folder("sd_image"))
     for scheduler, why in (
         (diffusers.FlowMatchEulerDiscreteScheduler(), "FlowMatchEulerDiscreteScheduler with None"),
+        (diffusers.EulerDiscreteScheduler(timestep_type="continuous"), "with 'epsilon'"),
         (diffusers.DDIMScheduler(), None),
     ):
         library.register_modules(scheduler=scheduler)
         found = LEARNERS["StableDiffusionImg2ImgPipeline"][0].denoiser.lacking(library)
         assert (found is None) if why is None else (why in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "why"),
+    [
+        ("wan_image", {"boundary_ratio": 0.9}, "two networks, each for a part of the noise"),
+        ("wan_image", {"expand_timesteps": True}, "told a time of each latent"),
+    ],
+)
+def test_films_of_which_it_does_not_learn(
+    name: str, more: dict[str, Any], why: str, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(checkpoints(name), tmp_path / name)
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | more))
+    pipe, (pair, _) = Pipeline.from_pretrained(copy), _pairs(name)
+    with pytest.raises(SpecError, match=f"WanImageToVideoPipeline is only called.*{why}"):
+        pipe.loss(pipe.prepare([pair]))

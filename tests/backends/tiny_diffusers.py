@@ -10,6 +10,7 @@ import diffusers
 import torch
 from backends.tiny_parts import autoencoder, clip, clip_tokenizer
 from backends.tiny_pictured_diffusers import (
+    cogvideox_of_image,
     latent_upscaler,
     pictured,
     stable_video,
@@ -315,11 +316,9 @@ def _ltx(folder: Path) -> Any:
     )
 
 
-def _cogvideox(folder: Path, channels: int = 4) -> Any:
+def _cogvideox(folder: Path, channels: int = 4, **more: Any) -> Any:
     tokenizer, encoder = t5(folder / "t5")
     transformer = diffusers.CogVideoXTransformer3DModel(
-        num_attention_heads=4,
-        attention_head_dim=8,
         in_channels=channels,
         out_channels=4,
         time_embed_dim=2,
@@ -331,6 +330,7 @@ def _cogvideox(folder: Path, channels: int = 4) -> Any:
         patch_size=2,
         temporal_compression_ratio=4,
         max_text_seq_length=16,
+        **{"num_attention_heads": 4, "attention_head_dim": 8, **more},
     )
     vae = diffusers.AutoencoderKLCogVideoX(
         down_block_types=("CogVideoXDownBlock3D",) * 4,
@@ -378,8 +378,14 @@ BUILT: dict[str, Callable[[Path], Any]] = {
     ),
     "ldm_upscale": lambda f: latent_upscaler(),
     "ltx_image": lambda f: pictured("LTXImageToVideoPipeline", _ltx(f)),
-    "cogvideox_image": lambda f: pictured(
-        "CogVideoXImageToVideoPipeline", _cogvideox(f, channels=8)
+    "cogvideox_image": lambda f: cogvideox_of_image(
+        _cogvideox(
+            f,
+            channels=8,
+            num_attention_heads=2,
+            attention_head_dim=16,
+            use_rotary_positional_embeddings=True,
+        )
     ),
     "cogvideox_video": lambda f: pictured("CogVideoXVideoToVideoPipeline", _cogvideox(f)),
     "wan_image": lambda f: wan_of_image(_wan(f)),

@@ -8,7 +8,14 @@ import diffusers
 from backends.tiny_parts import autoencoder
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-__all__ = ["latent_upscaler", "pictured", "stable_video", "upscaler", "wan_of_image"]
+__all__ = [
+    "cogvideox_of_image",
+    "latent_upscaler",
+    "pictured",
+    "stable_video",
+    "upscaler",
+    "wan_of_image",
+]
 
 _BLOCKS = {
     "block_out_channels": (32, 64),
@@ -64,6 +71,15 @@ def _eye(width: int, side: int, patch: int) -> Any:
     )
 
 
+def cogvideox_of_image(words: Any) -> Any:
+    """CogVideoX from a first frame, on the schedule of the published ones."""
+    scheduler = diffusers.CogVideoXDDIMScheduler(
+        prediction_type="v_prediction", rescale_betas_zero_snr=True, snr_shift_scale=1.0
+    )
+    parts = {**words.components, "scheduler": scheduler}
+    return diffusers.CogVideoXImageToVideoPipeline(**parts)
+
+
 def wan_of_image(words: Any) -> Any:
     """Wan from a first frame."""
     transformer = diffusers.WanTransformer3DModel(
@@ -102,7 +118,11 @@ def stable_video() -> Any:
         image_encoder=_eye(32, 224, 56),
         unet=unet,
         scheduler=diffusers.EulerDiscreteScheduler(
-            prediction_type="v_prediction", sigma_max=700.0, sigma_min=0.002
+            prediction_type="v_prediction",
+            timestep_type="continuous",
+            use_karras_sigmas=True,
+            sigma_max=700.0,
+            sigma_min=0.002,
         ),
         feature_extractor=CLIPImageProcessor(crop_size=32, size=32),
     )

@@ -17,7 +17,7 @@ from mmgen.core.codec import Codec
 from mmgen.core.spec import ConditionSpec
 from mmgen.families.diffusion.path import GaussianPath
 
-__all__ = ["LibraryDenoiser", "Reading", "network_of", "square_images"]
+__all__ = ["LibraryDenoiser", "Reading", "network_of", "square_images", "told"]
 
 
 class LibraryDenoiser(nn.Module, ABC):
@@ -162,3 +162,9 @@ def square_images(
         return None
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     return autoencoder_kl(vae, size=size * factor, upcast=upcast)
+
+
+def told(c: GivenCondition) -> dict[str, Tensor]:
+    """What the network is told besides, each (B, ...), as far as values say so."""
+    rows = [values.get("told", {}) for values in c.values]
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

@@ -10,6 +10,13 @@ from torch import Tensor
 
 from mmgen.backends.from_diffusers.beside import Beside, EncodedPicture, Held
 from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser
+from mmgen.backends.from_diffusers.film_denoisers import AttendingFilm, GoingOn, PicturedFilm
+from mmgen.backends.from_diffusers.film_lessons import (
+    FirstFrameLessons,
+    MaskedFilmLessons,
+    PaddedFilmLessons,
+    SeenFilmLessons,
+)
 from mmgen.backends.from_diffusers.flow_denoisers import (
     FilmFlow,
     JointFlow,
@@ -93,6 +100,10 @@ LEARNERS: dict[str, tuple[Asked, type[Lessons]]] = {
     "StableDiffusionUpscalePipeline": (Asked(Attending, Held), UpscalingLessons),
     "LDMSuperResolutionPipeline": (Asked(Unconditional, Held), CodeLessons),
     "DiTPipeline": (Asked(Classed), SquareLessons),
+    "CogVideoXImageToVideoPipeline": (Asked(AttendingFilm, Held), PaddedFilmLessons),
+    "WanImageToVideoPipeline": (Asked(FilmFlow, Held), MaskedFilmLessons),
+    "LTXImageToVideoPipeline": (Asked(GoingOn, Held), FirstFrameLessons),
+    "StableVideoDiffusionPipeline": (Asked(PicturedFilm, Held), SeenFilmLessons),
     "AudioLDMPipeline": (Asked(Labelled), MelLessons),
     "AudioLDM2Pipeline": (Asked(AttendingTwice), MelLessons),
     "StableAudioPipeline": (Asked(AttendingTimed), WaveLessons),

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from mmgen.backends.from_diffusers.autoencoder import autoencoder_kl, autoencoder_qwen
-from mmgen.backends.from_diffusers.denoiser import Reading, square_images
+from mmgen.backends.from_diffusers.beside import Beside
+from mmgen.backends.from_diffusers.denoiser import Reading, square_images, told
 from mmgen.backends.from_diffusers.film_autoencoder import FilmLatents
 from mmgen.backends.from_diffusers.noising import StraightNoising
 from mmgen.backends.given import GivenCondition
 from mmgen.core.codec import Codec
 from mmgen.families.diffusion.path import expand
 
-__all__ = ["FilmFlow", "JointFlow", "ListedFlow", "PackedFlow", "PackedFrameFlow"]
+__all__ = ["FilmFlow", "Flow", "JointFlow", "ListedFlow", "PackedFlow", "PackedFrameFlow"]
 
 _WAN_FPS = 16.0
 _Z_SIZE = 1024
@@ -105,13 +106,28 @@ class PackedFlow(Flow):
 
 
 class FilmFlow(Flow):
-    """Wan, of one network for all noise. Its latents (B, C, T, H, W) are ours (B, T, C, H, W)."""
+    """Wan, of one network for all noise. Its latents (B, C, T, H, W) are ours (B, T, C, H, W).
+
+    Args:
+        pipeline: A loaded diffusers pipeline.
+        beside: What the network sees beside z_t, if it does.
+    """
+
+    def __init__(self, pipeline: Any, *, beside: Beside | None = None) -> None:
+        super().__init__(pipeline)
+        self.beside = beside
+
+    @classmethod
+    def lacking(cls, pipeline: Any) -> str | None:
+        if pipeline.config.get("boundary_ratio") is not None:
+            return "it has two networks, each for a part of the noise"
+        if pipeline.config.get("expand_timesteps"):
+            return "its network is told a time of each latent"
+        return None
 
     @classmethod
     def codec(cls, pipeline: Any) -> Codec | None:
-        config = pipeline.config
-        several = config.get("boundary_ratio") is not None or config.get("expand_timesteps")
-        if several or type(pipeline.vae).__name__ != "AutoencoderKLWan":
+        if cls.lacking(pipeline) or type(pipeline.vae).__name__ != "AutoencoderKLWan":
             return None
         takes = inspect.signature(pipeline.__call__).parameters
         shape = tuple(takes[name].default for name in ("num_frames", "height", "width"))
@@ -125,10 +141,12 @@ class FilmFlow(Flow):
 
     def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         (states,) = self.texts(c)
+        seen = [z_t] if self.beside is None else [z_t, self.beside(z_t, c).to(z_t)]
         found = self.network(
-            hidden_states=z_t.movedim(1, 2),
+            hidden_states=torch.cat(seen, dim=2).movedim(1, 2),
             timestep=1000 * place,
             encoder_hidden_states=states.to(z_t),
+            **{name: value.to(z_t) for name, value in told(c).items()},
         ).sample
         return found.movedim(1, 2)
 

@@ -32,6 +32,8 @@ __all__ = [
     "SquareLessons",
     "UpscalingLessons",
     "WaveLessons",
+    "drawn",
+    "with_parts",
 ]
 
 _MEL_FFT = 1024
@@ -101,7 +103,7 @@ class PictureLessons(Lessons):
                 f"Expected images with sides that are multiples of {factor}, got {x.shape[-1]} x "
                 f"{x.shape[-2]}. Scale or crop them first."
             )
-        e = _drawn(vae, x, generator)
+        e = drawn(vae, x, generator)
         mean, std = (number.to(e) for number in statistics(vae.config))
         return (e - mean) / std
 
@@ -141,7 +143,7 @@ class PaintedLessons(PictureLessons):
         hidden = _boxes(len(x), *x.shape[-2:], generator).to(x)
         masked = self.latents(x * (hidden < 0.5), generator)
         seen = torch.cat((F.interpolate(hidden, size=z.shape[-2:]), masked), dim=1)
-        return z, _with(c, beside=seen)
+        return z, with_parts(c, beside=seen)
 
     @classmethod
     def lacking(cls, pipeline: Any) -> str | None:
@@ -171,7 +173,9 @@ class UpscalingLessons(PictureLessons):
         level = torch.randint(most + 1, (len(z),), generator=generator)
         eps = torch.randn(small.shape, generator=generator)
         seen = self.pipeline.low_res_scheduler.add_noise(small, eps, level).to(z)
-        return z, _with(c, beside=seen, told=[{"class_labels": one} for one in level.to(z.device)])
+        return z, with_parts(
+            c, beside=seen, told=[{"class_labels": one} for one in level.to(z.device)]
+        )
 
 
 class CodeLessons(Lessons):
@@ -189,7 +193,7 @@ class CodeLessons(Lessons):
         x = latent.z.to(next(coder.parameters()))
         z = run(coder, coder.encode, "vqvae.encode", x).latents.float()
         small = pictures([values.get("image") for values in c.values], z.shape[-2:])
-        return z, _with(c, beside=small.to(z))
+        return z, with_parts(c, beside=small.to(z))
 
     @classmethod
     def lacking(cls, pipeline: Any) -> str | None:
@@ -235,7 +239,7 @@ class MelLessons(Lessons):
             raise ValueError(f"Expected sounds of one channel, got {x.shape[2]}. Mix them first.")
         frames = self.mel.to(x.device)(x[:, :, 0])
         vae = self.pipeline.vae
-        return _drawn(vae, frames[:, None], generator) * vae.config.scaling_factor, c
+        return drawn(vae, frames[:, None], generator) * vae.config.scaling_factor, c
 
 
 class WaveLessons(Lessons):
@@ -257,8 +261,8 @@ class WaveLessons(Lessons):
         x = _of_length(latent, length, rate)
         if x.shape[2] not in (1, channels):
             raise ValueError(f"Expected sounds of {channels} channels or of one, got {x.shape[2]}.")
-        z = _drawn(vae, x.expand(-1, -1, channels).mT.contiguous(), generator)
-        return z, _with(c, seconds=[int(n) / rate for n in latent.lengths])
+        z = drawn(vae, x.expand(-1, -1, channels).mT.contiguous(), generator)
+        return z, with_parts(c, seconds=[int(n) / rate for n in latent.lengths])
 
     @classmethod
     def lacking(cls, pipeline: Any) -> str | None:
@@ -266,7 +270,7 @@ class WaveLessons(Lessons):
         return None if kind == "AutoencoderOobleck" else f"its autoencoder is of the kind {kind}"
 
 
-def _drawn(vae: nn.Module, x: Tensor, generator: torch.Generator | None) -> Tensor:
+def drawn(vae: nn.Module, x: Tensor, generator: torch.Generator | None) -> Tensor:
     """What an autoencoder makes of values, drawn from what it gives if there is a generator."""
     posterior = run(vae, vae.encode, "vae.encode", x.to(next(vae.parameters()))).latent_dist
     mean = posterior.mean.float()
@@ -297,7 +301,7 @@ def _of_length(latent: Latent, length: int, rate: int) -> Tensor:
     return F.pad(latent.z[:, :longest], (0, 0, 0, length - longest))
 
 
-def _with(c: GivenCondition, **more: Sequence[Any]) -> GivenCondition:
+def with_parts(c: GivenCondition, **more: Sequence[Any]) -> GivenCondition:
     """The condition with further parts, one of each for each of the batch."""
     rows = [dict(zip(more, parts, strict=True)) for parts in zip(*more.values(), strict=True)]
     values = tuple({**row, **own} for row, own in zip(c.values, rows, strict=True))

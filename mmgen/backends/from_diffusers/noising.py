@@ -161,6 +161,31 @@ class CosineNoising(_Preserving):
         return t
 
 
+class LogNormalNoising(_Preserving):
+    """alpha^2 = 1 / (1 + s^2) with log s normal, and told as log(s) / 4: Stable Video Diffusion.
+
+    Sources: Stable Video Diffusion (Blattmann et al., 2023), App. D, arXiv:2311.15127; Elucidating
+    the Design Space (Karras et al., 2022), Tab. 1, arXiv:2206.00364; conventions of diffusers 0.42
+    (Apache-2.0), `EulerDiscreteScheduler`.
+    """
+
+    path = VariancePreserving()
+    mean, std = 0.7, 1.6
+    """Of log s."""
+
+    def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
+        return (self.mean + self.std * torch.randn(count, generator=generator)) / 4
+
+    def place(self, t: Tensor) -> Tensor:
+        return -self.path.log_snr(t) / 8
+
+    def levels(self, place: Tensor) -> tuple[Tensor, Tensor]:
+        return (-8 * place).sigmoid().sqrt(), (8 * place).sigmoid().sqrt()
+
+    def nearest(self, t: Tensor) -> Tensor:
+        return t
+
+
 class StraightNoising(Noising):
     """alpha = 1 - t, sigma = t; the velocity eps - x_0 is predicted."""
 
@@ -181,11 +206,15 @@ class StraightNoising(Noising):
         return found - (eps - x_0)
 
 
-def noising_of(scheduler: Any) -> SteppedNoising | CosineNoising | None:
+def noising_of(
+    scheduler: Any,
+) -> SteppedNoising | CosineNoising | LogNormalNoising | None:
     """That of a scheduler which preserves variance; None if it is not known."""
     predicts = scheduler.config.get("prediction_type")
     if predicts not in _PREDICTS:
         return None
+    if scheduler.config.get("timestep_type") == "continuous":
+        return LogNormalNoising(predicts) if predicts == "v_prediction" else None
     if hasattr(scheduler, "alphas_cumprod"):
         return SteppedNoising(scheduler.alphas_cumprod, predicts)
     cosine = type(scheduler).__name__ == "CosineDPMSolverMultistepScheduler"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmgen.backends.from_diffusers.beside import Beside
-from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser, Reading, square_images
+from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser, Reading, square_images, told
 from mmgen.backends.from_diffusers.noising import CosineNoising, SteppedNoising, noising_of
 from mmgen.backends.given import GivenCondition
 from mmgen.core.codec import Codec
@@ -184,9 +184,3 @@ def encoded_text(pipeline: Any, text: str, device: torch.device) -> Tensor:
     if hasattr(pipeline, "encode_prompt"):
         return pipeline.encode_prompt([text], device, 1, False)[0]
     return pipeline._encode_prompt([text], device, 1, False)
-
-
-def told(c: GivenCondition) -> dict[str, Tensor]:
-    """What the network is told besides, each (B, ...), as far as values say so."""
-    rows = [values.get("told", {}) for values in c.values]
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
