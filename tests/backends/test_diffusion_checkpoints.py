@@ -55,7 +55,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 LIBRARY = dict.fromkeys(("pixart", "pixart_sigma"), {"use_resolution_binning": False})
 """Options of the library's calls for what mmgen always does: give the size that is asked for."""
-SEEING = ("sd_image", "sd_edit", "upscale", "ltx_image", "cogvideox_image", "wan_image")
+SEEING = (
+    "sd_image",
+    "sd_control",
+    "sd_edit",
+    "upscale",
+    "ltx_image",
+    "cogvideox_image",
+    "wan_image",
+)
 PLAIN = [name for name in BUILT if name not in ("sd_paint", "guided_flux")]
 
 

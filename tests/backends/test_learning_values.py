@@ -156,6 +156,14 @@ def _packed(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
     return own._unpack_latents(found, 16, 16, own.vae_scale_factor), case.target
 
 
+def _controlled(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
+    case, own, states = hand.noised(0.18215 * hand.drawn(hand.own.vae, x)), hand.own, hand.texts()
+    shown = own.prepare_image([y["image"] for y in ys], 16, 16, 2, 1, "cpu", x.dtype)
+    down, middle = own.controlnet(case.z, case.step, states, shown, return_dict=False)
+    added = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+    return own.unet(case.z, case.step, states, **added).sample, case.target
+
+
 def _classed(hand: _Hand, x: Tensor, ys: list[Any]) -> tuple[Tensor, Tensor]:
     case = hand.noised(0.18215 * hand.drawn(hand.own.vae, x))
     found = hand.own.transformer(case.z, timestep=case.step, class_labels=torch.tensor(ys)).sample
@@ -369,6 +377,7 @@ HANDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "sdxl_image": _text_to_large_image,
     "sd3_image": _joint,
     "flux_image": _packed,
+    "sd_control": _controlled,
     "dit": _classed,
     "sd_edit": _edited,
     "sd_paint": _painted,
@@ -415,7 +424,7 @@ def _pairs(name: str) -> list[tuple[Any, Any]]:
         return [({"image": s}, x) for s, x in zip(seen, values, strict=True)]
     if kind == "dit":
         return list(zip((3, 7), values, strict=True))
-    if kind in ("sd_image", "sd_edit", "upscale", *FROM_PICTURES, *FRAMES):
+    if kind in ("sd_image", "sd_edit", "sd_control", "upscale", *FROM_PICTURES, *FRAMES):
         ys = [{"text": t, "image": s} for t, s in zip(TEXTS, seen, strict=True)]
         return list(zip(ys, values, strict=True))
     return list(zip(TEXTS, values, strict=True))
@@ -475,6 +484,7 @@ def test_the_loss_is_the_librarys_formula(name: str, folder: Callable[[str], Pat
         ("sd_edit", 4),
         ("sd_paint", 0),
         ("dit", 0),
+        ("sd_control", 0),
         ("ltx_image", 0),
         ("audioldm2", 0),
         ("stable_audio", 4),
@@ -494,7 +504,8 @@ def test_it_learns_and_loads_again(
     assert losses[-1] < (0.97 if lora_rank else 0.9) * losses[0], losses
     now = pipe.parts.state_dict()
     changed = {k for k in held if not torch.equal(held[k], now[k])}
-    assert changed and all(".unet." in k or ".transformer." in k for k in changed)
+    networks = (".controlnet.",) if name == "sd_control" else (".unet.", ".transformer.")
+    assert changed and all(any(own in k for own in networks) for k in changed)
     again = Pipeline.from_pretrained(tmp_path / "run")
     options: dict[str, Any] = {"num_inference_steps": 2}
     if name == "dit":
@@ -542,6 +553,7 @@ def test_tables_of_pictures_and_words_are_read(
     [
         ("sd_edit", ({"text": "a", "image": _picture(24, 0)}, _picture(16, 0)), "got 24 x 24"),
         ("upscale", ({"text": "a", "image": _picture(16, 0)}, _picture(16, 0)), "to be 8 x 8"),
+        ("sd_control", ("a", _picture(16, 0)), "a picture in each condition, got one without"),
         ("dit", (3, _picture(24, 0)), "16 x 16 pixels, got 24 x 24"),
         ("dit", (10, _picture(16, 0)), "from 0 to 9, got 10"),
         (

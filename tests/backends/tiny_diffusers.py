@@ -11,6 +11,7 @@ import torch
 from backends.tiny_parts import autoencoder, clip, clip_tokenizer
 from backends.tiny_pictured_diffusers import (
     cogvideox_of_image,
+    controlled,
     latent_upscaler,
     pictured,
     stable_video,
@@ -373,6 +374,7 @@ BUILT: dict[str, Callable[[Path], Any]] = {
     "audioldm2": audioldm2,
     "ddim": lambda f: diffusers.DDIMPipeline(_ddpm(f).unet, diffusers.DDIMScheduler()),
     "pixart_sigma": lambda f: pictured("PixArtSigmaPipeline", _pixart(f)),
+    "sd_control": lambda f: controlled(_stable_diffusion(f)),
     "upscale": lambda f: upscaler(
         _stable_diffusion(f, channels=7, num_class_embeds=1000),
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
+import torch
 from backends.tiny_parts import autoencoder
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 __all__ = [
     "cogvideox_of_image",
+    "controlled",
     "latent_upscaler",
     "pictured",
     "stable_video",
@@ -39,6 +41,18 @@ def upscaler(words: Any) -> Any:
         low_res_scheduler=diffusers.DDPMScheduler(),
         scheduler=words.scheduler,
     )
+
+
+def controlled(words: Any) -> Any:
+    """Stable Diffusion with a ControlNet, which has learnt something."""
+    controlnet = diffusers.ControlNetModel.from_unet(
+        words.unet, conditioning_embedding_out_channels=(8, 16)
+    )
+    for part in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block):
+        # That begin as zeros.
+        torch.nn.init.normal_(part.weight, std=0.1)
+    parts = {**words.components, "controlnet": controlnet}
+    return diffusers.StableDiffusionControlNetPipeline(**parts, requires_safety_checker=False)
 
 
 def latent_upscaler() -> Any:

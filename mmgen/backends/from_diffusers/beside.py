@@ -95,8 +95,12 @@ def pictures(values: list[Any], size: tuple[int, ...]) -> Tensor:
         size: H and W.
 
     Raises:
-        ValueError: If one has another size. It is never scaled without being asked.
+        ValueError: If one has another size, or is missing. It is never scaled without being asked.
     """
+    if any(value is None for value in values):
+        raise ValueError(
+            'Expected a picture in each condition, got one without. Give {"image": ..., ...}.'
+        )
     found = [images.load(value) for value in values]
     for x in found:
         if tuple(x.shape[1:]) != tuple(size):

@@ -26,6 +26,7 @@ from mmgen.backends.from_diffusers.flow_denoisers import (
 )
 from mmgen.backends.from_diffusers.lessons import (
     CodeLessons,
+    ControlLessons,
     Lessons,
     MelLessons,
     PaintedLessons,
@@ -39,6 +40,7 @@ from mmgen.backends.from_diffusers.scheduled_denoisers import (
     AttendingMasked,
     AttendingSized,
     Classed,
+    Controlled,
     Unconditional,
 )
 from mmgen.backends.from_diffusers.sound_denoisers import AttendingTimed, AttendingTwice, Labelled
@@ -97,6 +99,7 @@ LEARNERS: dict[str, tuple[Asked, type[Lessons]]] = {
     "FluxImg2ImgPipeline": (Asked(PackedFlow), PictureLessons),
     "StableDiffusionInpaintPipeline": (Asked(Attending, Held), PaintedLessons),
     "StableDiffusionXLInpaintPipeline": (Asked(AttendingSized, Held), PaintedLessons),
+    "StableDiffusionControlNetPipeline": (Asked(Controlled), ControlLessons),
     "StableDiffusionUpscalePipeline": (Asked(Attending, Held), UpscalingLessons),
     "LDMSuperResolutionPipeline": (Asked(Unconditional, Held), CodeLessons),
     "DiTPipeline": (Asked(Classed), SquareLessons),

@@ -78,8 +78,8 @@ class GoingOn(Flow):
 
     z_t (B, C, T, H, W) are the frames after it; it is the only one with time 0.
 
-    Source: LTX-Video (HaCohen et al., 2024), Sec. 2.3.3, arXiv:2501.00103; conventions of diffusers
-    0.42 (Apache-2.0), `LTXImageToVideoPipeline.__call__`.
+    Source: LTX-Video (HaCohen et al., 2024), arXiv:2501.00103; conventions of diffusers 0.42
+    (Apache-2.0), `LTXImageToVideoPipeline.__call__`.
     """
 
     def __init__(self, pipeline: Any, *, beside: Held) -> None:

@@ -95,7 +95,7 @@ class PaddedFilmLessons(FilmLessons):
 class MaskedFilmLessons(FilmLessons):
     """Beside a film are the latents of its first picture and black, and which is which: Wan.
 
-    Source: Wan (Wan Team, 2025), Sec. 5.1, arXiv:2503.20314; conventions of diffusers 0.42
+    Source: Wan (Wan Team, 2025), arXiv:2503.20314; conventions of diffusers 0.42
     (Apache-2.0), `WanImageToVideoPipeline.prepare_latents`.
     """
 

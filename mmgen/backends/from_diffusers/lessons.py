@@ -25,6 +25,7 @@ from mmgen.nn.mel import MelSpec, MelTransform
 
 __all__ = [
     "CodeLessons",
+    "ControlLessons",
     "Lessons",
     "MelLessons",
     "PaintedLessons",
@@ -106,6 +107,22 @@ class PictureLessons(Lessons):
         e = drawn(vae, x, generator)
         mean, std = (number.to(e) for number in statistics(vae.config))
         return (e - mean) / std
+
+
+class ControlLessons(PictureLessons):
+    """The same; a ControlNet is told a picture of the same size, in [0, 1]."""
+
+    def sides(self) -> tuple[int | None, int | None]:
+        side, _ = super().sides()
+        return side, side
+
+    def __call__(
+        self, latent: Latent, c: GivenCondition, *, generator: torch.Generator | None
+    ) -> tuple[Tensor, GivenCondition]:
+        z = self.latents(latent.z, generator)
+        shown = pictures([values.get("image") for values in c.values], latent.z.shape[-2:])
+        levels = (shown.to(z) + 1) / 2
+        return z, with_parts(c, told=[{"controlnet_cond": one} for one in levels])
 
 
 class SquareLessons(PictureLessons):

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmgen.backends.from_diffusers.beside import Beside
 from mmgen.backends.from_diffusers.denoiser import LibraryDenoiser, Reading, square_images, told
@@ -19,6 +19,7 @@ __all__ = [
     "AttendingMasked",
     "AttendingSized",
     "Classed",
+    "Controlled",
     "OnSchedule",
     "Unconditional",
 ]
@@ -88,6 +89,41 @@ class Attending(OnSchedule, Reading):
         (states,) = self.texts(c)
         own = {"encoder_hidden_states": states.to(z_t), **told(c)}
         return self.network(self.seen(z_t, c), place, **own).sample
+
+    def _encoded(self, text: str) -> tuple[Tensor, ...]:
+        return (encoded_text(self.pipeline, text, self.device),)
+
+
+class Controlled(OnSchedule, Reading):
+    """What sees a picture and adds to the inside of a UNet, which stays as it is: a ControlNet.
+
+    Source: Adding Conditional Control to Text-to-Image Diffusion Models (Zhang et al., 2023),
+    Sec. 3.3, arXiv:2302.05543.
+    """
+
+    @classmethod
+    def lacking(cls, pipeline: Any) -> str | None:
+        kind = type(pipeline.controlnet).__name__
+        if kind != "ControlNetModel":
+            return f"what controls it is of the kind {kind}"
+        if pipeline.controlnet.config.global_pool_conditions:
+            return "its control is averaged over the picture"
+        return super().lacking(pipeline)
+
+    @property
+    def network(self) -> nn.Module:
+        return self.pipeline.controlnet
+
+    def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
+        (states,) = self.texts(c)
+        own = {"encoder_hidden_states": states.to(z_t)}
+        shown = {name: value.to(z_t) for name, value in told(c).items()}
+        down, middle = self.network(z_t, place, **own, **shown, return_dict=False)
+        added = {
+            "down_block_additional_residuals": down,
+            "mid_block_additional_residual": middle,
+        }
+        return self.pipeline.unet(z_t, place, **own, **added).sample
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         return (encoded_text(self.pipeline, text, self.device),)
