@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from benchmarks.arguments import asked_options, task_parser
 from benchmarks.records import record_path, record_pipeline
 from benchmarks.sheets import bordered, write_sheet
-from mmgen import Pipeline
+from mmgen import Pipeline, hub
 from mmgen.evaluation.intervals import Proportion
 from mmgen.evaluation.metrics.returns import bootstrap_mean
 from mmgen.evaluation.task import Task
@@ -154,6 +154,13 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
+def _action_steps(pipe: Pipeline) -> int:
+    """How many actions of a chunk are carried out: as its recipe says, else half of them."""
+    recipe = None if pipe.recipe is None else hub.find_recipe(pipe.recipe).module()
+    known = getattr(recipe, "ROLLOUT", {})
+    return known.get("num_action_steps") or max(1, int(pipe.codec.spec.shape[0]) // 2)
+
+
 def _beside(chosen: argparse.Namespace) -> dict[str, Any]:
     """What the expert and the nearest demonstration come to in the same episodes."""
     shown = demonstrations(
@@ -193,7 +200,7 @@ def main(given: Sequence[str] | None = None, *, pipe: Pipeline | None = None) ->
     TASK.require_here("pusht")
     pipe = pipe or Pipeline.from_pretrained(chosen.pipeline, device=chosen.device)
     asked = asked_options(chosen.option, pipe.options())
-    steps = chosen.action_steps or max(1, pipe.codec.spec.shape[0] // 2)
+    steps = chosen.action_steps or _action_steps(pipe)
     player = Rollout(
         pipe, _ENVIRONMENT, num_action_steps=steps, max_steps=chosen.max_steps, options=asked
     )

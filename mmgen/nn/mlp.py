@@ -31,6 +31,8 @@ class ConditionalMLP(nn.Module):
         condition: Widths of the condition's vector and tokens.
     """
 
+    boundary = ("embed", "out")
+
     def __init__(
         self, shape: int | Sequence[int], *, dim: int, depth: int, condition: ConditionSpec
     ) -> None:

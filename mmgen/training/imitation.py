@@ -38,7 +38,9 @@ class Imitation:
         num_actions: Numbers of an action.
         history: Steps of observation that the policy sees.
         horizon: Steps of a chunk of actions.
-        bounds: Least and greatest action that the environment carries out.
+        bounds: Least and greatest action that the environment carries out, to which those of the
+            expert are clipped; None to learn what it asks for, a smoother function of what it sees,
+            and leave the clipping to the environment.
         blur: Noise on actions, in deviations of each of their numbers, drawn anew each time a pair
             is seen. To tokens, which do not know that bins lie side by side, it shows this.
     """
@@ -48,12 +50,12 @@ class Imitation:
     num_actions: int
     history: int
     horizon: int
-    bounds: tuple[float, float] = (-1.0, 1.0)
+    bounds: tuple[float, float] | None = (-1.0, 1.0)
     blur: float = 0.0
 
     def pairs(self) -> Pairs:
         """Pairs (the last observations, the next actions), one for each step of the expert's."""
-        low, high = self.bounds
+        low, high = self.bounds or (None, None)
         episodes = read_rollouts(data_file(self.expert), low=low, high=high)
         own = {"history": self.history, "horizon": self.horizon}
         windows = Windows(episodes, **own, complete=True)
@@ -64,7 +66,7 @@ class Imitation:
         def draw(index: int, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
             seen, chunk = windows[index]
             noise = rng.standard_normal(chunk.shape, np.float32) * spread
-            return seen, np.clip(chunk + noise, low, high)
+            return seen, chunk + noise if self.bounds is None else np.clip(chunk + noise, low, high)
 
         return DrawnPairs(draw, len(windows))
 
@@ -85,7 +87,7 @@ class Imitation:
         """The pipeline with statistics of random pairs, for tests."""
         draw = torch.Generator().manual_seed(0)
         states = torch.randn(8, self.history, self.num_states, generator=draw)
-        low, high = self.bounds
+        low, high = self.bounds or (-1.0, 1.0)
         actions = torch.rand(8, self.horizon, self.num_actions, generator=draw)
         actions = low + (high - low) * actions
         pipe.fit_statistics([({STATE: s}, a) for s, a in zip(states, actions, strict=True)])
@@ -97,5 +99,5 @@ class Imitation:
             "observations": {STATE: (self.history, self.num_states)},
             "horizon": self.horizon,
             "num_actions": self.num_actions,
-            "bounds": self.bounds,
+            "bounds": self.bounds or (None, None),
         }

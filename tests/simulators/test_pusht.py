@@ -100,6 +100,14 @@ def test_the_expert_succeeds_and_does_the_same_again(table: Table) -> None:
     assert not np.array_equal(steady.states[-1], shown.states[5])
 
 
+def test_an_episode_that_starts_near_its_goal(table: Table) -> None:
+    starts = [table.start(seed, near=True) for seed in range(20)]
+    assert max(distance(s[2:]) for s in starts) < 90
+    assert np.array_equal(starts[3], table.start(3, near=True))
+    shown = play(2, near=True, table=table)
+    assert np.allclose(shown.states[0], starts[2], atol=1e-3) and shown.succeeded
+
+
 def test_demonstrations_are_played_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gym_pusht")
     played = []
@@ -118,6 +126,8 @@ def test_demonstrations_are_played_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert [d.seed for d in demonstrations(4, folder=tmp_path, progress=tell)] == [1, 2, 4, 5]
     assert played == [0, 1, 2, 3, 4, 5] and told[-1] == (4, 4)
     assert not list(tmp_path.glob("*.part"))
+    assert [d.seed for d in demonstrations(1, near=True, folder=tmp_path)] == [1]
+    assert (tmp_path / "near-000001.npz").is_file()
     (tmp_path / "000002.npz").write_bytes(b"PK")
     with pytest.raises(LoadError, match=r"000002.npz' holds no demonstration.*Delete it"):
         demonstrations(2, folder=tmp_path)

@@ -72,6 +72,16 @@ def test_policies_fit_the_pairs(task: Imitation, kind: str) -> None:
     assert chunk.min() >= -1 and chunk.max() <= 0.5
 
 
+def test_without_bounds_it_learns_what_the_expert_asks_for(task: Imitation) -> None:
+    free = dataclasses.replace(task, bounds=None)
+    asked = np.linspace(-2, 2, 12, dtype=np.float32).reshape(6, 2)
+    assert free.pairs().pair(1, np.random.default_rng(0))[1] == pytest.approx(asked[1:4])
+    blurred = dataclasses.replace(free, blur=0.1).pairs().pair(0, np.random.default_rng(0))[1]
+    assert blurred.min() < -1.5 and blurred.dtype == np.float32
+    pipe = free.fitted(free.diffusion(dim=32, depth=1, attentive=False))
+    assert not pipe.codec.clip and pipe(free.standing()[0], seed=0).shape == (3, 2)
+
+
 def test_a_preview_and_statistics_without_any_data(task: Imitation) -> None:
     assert task.standing(1.5) == [{STATE: [[1.5, 0.0, 0.0]] * 2}]
     pipe = task.fitted(task.diffusion(dim=32, depth=1))

@@ -64,7 +64,12 @@ def cache_folder() -> Path:
 
 
 def play(
-    seed: int, *, table: Table | None = None, sway: float = _SWAY, max_steps: int = MOST_STEPS
+    seed: int,
+    *,
+    near: bool = False,
+    table: Table | None = None,
+    sway: float = _SWAY,
+    max_steps: int = MOST_STEPS,
 ) -> Demonstration:
     """An episode of the expert's. The same seed gives the same one.
 
@@ -73,6 +78,7 @@ def play(
 
     Args:
         seed: Of the start, as gym-pusht takes it, and of the sway.
+        near: Whether it starts near the goal, where who is less skilled spends most of the time.
         table: One to play on, and to try pushes on; a new one if None.
         sway: Standard deviation of what the agent's goal is off by, in pixels.
         max_steps: Where the episode is cut.
@@ -82,7 +88,7 @@ def play(
     """
     table = Table() if table is None else table
     expert, rng = Expert(table), np.random.default_rng(seed)
-    state, done = table.start(seed), False
+    state, done = table.start(seed, near=near), False
     states, actions, scores, off = [state], [], [], np.zeros(2)
     while not done and len(actions) < max_steps:
         action = expert.act(state).clip(0, 512)
@@ -100,6 +106,7 @@ def play(
 def demonstrations(
     count: int,
     *,
+    near: bool = False,
     first_seed: int = 0,
     folder: Path | None = None,
     progress: Progress | None = None,
@@ -110,6 +117,7 @@ def demonstrations(
 
     Args:
         count: How many.
+        near: Whether they start near the goal.
         first_seed: Seed of the first.
         folder: Where they are kept; `cache_folder()` if None.
         progress: Called after each.
@@ -123,10 +131,10 @@ def demonstrations(
     found: list[Demonstration] = []
     seed, table = first_seed, None
     while len(found) < count:
-        path = folder / f"{seed:06d}.npz"
+        path = folder / f"{'near-' if near else ''}{seed:06d}.npz"
         if not path.is_file():
             table = table or Table()
-            _write(path, play(seed, table=table))
+            _write(path, play(seed, near=near, table=table))
         shown = _read(path, seed)
         found += [shown] if shown.succeeded else []
         seed += 1

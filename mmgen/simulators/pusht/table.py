@@ -42,6 +42,8 @@ OUTLINE = np.array(
 MOST_STEPS = 300
 """Of an episode, each 0.1 s."""
 _STEP = 0.01
+_NEAR = np.array([20.0, 20.0, 0.3])
+"""Deviations from the goal where an episode starts near it."""
 
 
 def placed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -68,9 +70,22 @@ class Table:
         self._played: PushTEnv = PushTEnv()
         self._env.reset(seed=0)
 
-    def start(self, seed: int) -> np.ndarray:
-        """Begin an episode, and give its first state (5,)."""
-        return self._played.reset(seed=seed)[0]
+    def start(self, seed: int, *, near: bool = False) -> np.ndarray:
+        """Begin an episode, and give its first state (5,).
+
+        Args:
+            seed: Of the start.
+            near: Whether the T lies near its goal, and the agent beside it, rather than as
+                gym-pusht starts.
+        """
+        if not near:
+            return self._played.reset(seed=seed)[0]
+        rng = np.random.default_rng([seed, 1])
+        pose = GOAL + rng.standard_normal(3) * _NEAR
+        side, far = rng.uniform(0, 2 * np.pi), rng.uniform(60, 160)
+        agent = placed(CENTRE, pose) + far * np.array([np.cos(side), np.sin(side)])
+        state = np.concatenate([agent.clip(30, 480), pose])
+        return self._played.reset(seed=seed, options={"reset_to_state": state})[0]
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
         """Carry out an action in the episode: the state, the reward, and whether it succeeded."""
