@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -14,6 +15,19 @@ import pytest
 import torch
 
 from mmgen.pipeline import Pipeline
+
+
+def pytest_configure() -> None:
+    """Look for no cycles while modules are imported, which leave half a million objects."""
+    gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Look for cycles from now on, and only among what tests make."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
