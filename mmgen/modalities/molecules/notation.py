@@ -24,7 +24,8 @@ class Notation:
         split: A string to its symbols; ValueError if it is none.
         write: Canonical SMILES to a string; ValueError if this notation cannot write it.
         begins: Whether a molecule may be written so that it begins with some whole symbols.
-        closing: Which of some symbols close a branch or a ring that a string of whole symbols opens.
+        closing: Which of some symbols close a branch or a ring that a string of whole symbols
+            opens.
         read: A string of any symbols to SMILES, valid or not; ValueError if it says nothing.
     """
 
@@ -87,9 +88,7 @@ def _read_selfies(text: str) -> str:
         raise ValueError(f"{text[:80]!r} is no SELFIES: {error}") from None
 
 
-SMILES = Notation(
-    "SMILES", smiles.BASIS, smiles.split_smiles, _same, may_begin, closing, _same
-)
+SMILES = Notation("SMILES", smiles.BASIS, smiles.split_smiles, _same, may_begin, closing, _same)
 """Source: SMILES, a chemical language and information system (Weininger, 1988)."""
 
 SELFIES = Notation(
