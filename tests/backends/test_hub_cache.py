@@ -142,5 +142,5 @@ def test_without_a_network_it_takes_seconds_to_say_so(cache: Path) -> None:
     assert said.startswith("LoadError There is no folder 'org/absent' here")
     assert "The Hub could not be reached: check the network" in said
     assert kept == "GPT2LMHeadModel"
-    # Most of them for loading the library, on a machine that is busy.
-    assert float(seconds) < 15
+    # Most of them for loading the library; a machine that is busy may take ten times as many.
+    assert float(seconds) < 60

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import accelerate
 import numpy as np
@@ -48,30 +49,32 @@ def steps_done(folder):
         return 0
 
 
-def in_a_child(folder, moment=None):
-    """Train in another process, to its end, or until a signal is sent to it.
+def kill_itself(folder, step, seconds):
+    while steps_done(folder) < step:
+        time.sleep(0.001)
+    time.sleep(seconds)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_a_child(folder, *moment):
+    """Train in another process, to its end, or until it kills itself.
+
+    Another thread of it does, which a busy machine does not hold up while the steps go on.
 
     Args:
-        moment: The signal, after which step, and how many seconds after that.
+        moment: After which step, and how many seconds after that.
     """
     child = os.fork()
     if child == 0:
         try:
+            if moment:
+                Thread(target=kill_itself, args=(folder, *moment), daemon=True).start()
             train(folder)
             os._exit(0)
         except BaseException:
             import traceback
             traceback.print_exc()
             os._exit(1)
-    if moment is not None:
-        number, step, seconds = moment
-        while steps_done(folder) < step:
-            ended, code = os.waitpid(child, os.WNOHANG)
-            if ended:
-                return os.waitstatus_to_exitcode(code)
-            time.sleep(0.001)
-        time.sleep(seconds)
-        os.kill(child, number)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -83,7 +86,7 @@ a_step = (time.monotonic() - started) / STEPS
 random = random.Random(0)
 # The moments go on through the run, so that each of them finds it at work.
 for after in sorted(random.sample(range(STEPS - 8), 10)):
-    code = in_a_child(killed, (signal.SIGKILL, after, random.uniform(0, 0.5) * a_step))
+    code = in_a_child(killed, after, random.uniform(0, 0.5) * a_step)
     assert code == -signal.SIGKILL, code
 assert in_a_child(killed) == 0
 '''
