@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,8 +30,10 @@ SMALL = {
 
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The recipe of scenes, with a training of two steps."""
+    """The recipe of scenes, of narrow networks, with a training of two steps."""
     module = hub.find_recipe(SCENES).module()
+    narrow = {name: module.DEBUG[name] for name in module.DEBUG.keys() - {"size", "channel"}}
+    monkeypatch.setattr(module, "build", functools.partial(module.build, **narrow))
     monkeypatch.setattr(module, "TRAINING", SMALL)
     monkeypatch.setattr(module, "PRETRAINING", {"codec": SMALL})
     # What a run sets here is taken back after the test.
