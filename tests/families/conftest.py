@@ -40,6 +40,7 @@ class Law:
                 model.parameters() if p is None else model.phase_parameters(p),
                 lr=rate,
                 betas=(momentum, 0.99),
+                fused=True,
             )
             for p in phases
         ]

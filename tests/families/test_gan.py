@@ -67,12 +67,12 @@ def test_the_loss_is_that_of_the_paper() -> None:
 
 def test_it_learns_two_moons(moons: Law) -> None:
     model = GenerativeAdversarial(moons.spec, condition=moons.condition, dim=48, depth=2)
-    assert moons.accuracy(moons.fit(model, steps=300, rate=2e-3)) < 0.7
+    assert moons.accuracy(moons.fit(model, steps=300, rate=2e-3)) < 0.72
 
 
 def test_it_learns_a_linear_law(linear: Law) -> None:
     model = GenerativeAdversarial(linear.spec, condition=linear.condition, dim=48, depth=1)
-    assert linear.accuracy(linear.fit(model, steps=800, rate=2e-3)) < 0.7
+    assert linear.accuracy(linear.fit(model, steps=400, rate=4e-3)) < 0.7
 
 
 class _Stop(Exception):

