@@ -17,35 +17,38 @@ CARD = Card(
     x="actions",
     y="observation",
     family="diffusion",
-    summary="MuJoCo's Walker2d: the next 4 actions from the last observation, by diffusion.",
+    summary="MuJoCo's Walker2d: the next action from the last observation, by diffusion.",
     data=(
         "Two episodes of 1,000 steps of an expert in Walker2d-v4 "
         "(github.com/berkeleydeeprlcourse/homework_fall2023 at f401a13)."
     ),
     licence="MIT",
-    parameters=535_494,
+    parameters=99_270,
     trained=(
-        "By this recipe on one CPU core that other work shared: 2,500 steps of 64 pairs in about "
-        "5 minutes, by OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train "
+        "By this recipe on one CPU core that other work shared: 4,000 steps of 256 pairs in about "
+        "6 minutes, by OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true mmgen train "
         "observation-to-actions:walker2d."
     ),
     scores={
-        "locomotion: return as a share of the expert's": "85.3 % (77.2 to 92.7, n = 50)",
-        "locomotion: episodes that last to the end": "76.0 % (62.6 to 85.7, n = 50)",
+        "locomotion: return as a share of the expert's": "86.0 % (77.4 to 93.7, n = 50)",
+        "locomotion: episodes that last to the end": "82.0 % (69.2 to 90.2, n = 50)",
     },
     limits=(
-        "Falls in a quarter of the episodes, mostly within the first 450 steps, before it walks "
-        "as its expert does: two episodes do not show how to catch oneself."
+        "Falls in a fifth of the episodes: two of the expert's do not show how to catch oneself. "
+        "It asks for more than the environment carries out, as its expert does."
     ),
 )
 
 ROLLOUT = {"environment": "Walker2d-v4", "num_action_steps": 1}
 EXPERT = "actions/mujoco_Walker2d-v4_expert.npz"
 
-TRAINING = SETTINGS | {"steps": 2500}
+TRAINING = SETTINGS | {"steps": 4000, "batch_size": 256, "optimizer": "adamw"}
 DEBUG = {"dim": 32, "depth": 1}
 
-_IMITATION = Imitation(expert=EXPERT, num_states=17, num_actions=6, history=1, horizon=4)
+# Of what the expert asks for, two fifths is beyond what is carried out.
+_IMITATION = Imitation(
+    expert=EXPERT, num_states=17, num_actions=6, history=1, horizon=1, bounds=None
+)
 
 # About how the robot stands at the start.
 PREVIEW = _IMITATION.standing(1.25)
@@ -56,12 +59,17 @@ def pairs(split: str = "train") -> Pairs:
     return _IMITATION.pairs()
 
 
-def build(*, dim: int = 96, depth: int = 3) -> Pipeline:
+def build(*, dim: int = 96, depth: int = 1) -> Pipeline:
     """The pipeline with fresh weights."""
     # What is seen all but fixes what is done, so it shows at much noise.
-    times = LogitNormalTimes(mean=0.7, std=1.2)
+    times = LogitNormalTimes(mean=2.0, std=1.5)
     return _IMITATION.diffusion(
-        normalisation="mean-std", dim=dim, depth=depth, num_inference_steps=4, times=times
+        normalisation="mean-std",
+        dim=dim,
+        depth=depth,
+        attentive=False,
+        num_inference_steps=4,
+        times=times,
     )
 
 
