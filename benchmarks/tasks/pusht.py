@@ -63,7 +63,7 @@ TASK = Task(
             "{expert/success} by the expert, {replay/success} by the nearest demonstration",
         ),
         (
-            "greatest share of the goal that it covers, over 0.95",
+            "score: greatest share covered, over 0.95",
             "score",
             "higher",
             "{expert/score} by the expert, {replay/score} by the nearest demonstration",

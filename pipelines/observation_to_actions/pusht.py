@@ -27,20 +27,32 @@ CARD = Card(
     family="diffusion",
     summary="PushT: the next 16 actions from the last 2 observations, by diffusion.",
     data=(
-        "Episodes of an expert of gym-pusht (Apache-2.0) that has learnt nothing, "
+        "354 episodes of an expert of gym-pusht (Apache-2.0) that has learnt nothing, "
         "mmgen.simulators.pusht, and the same in a mirror."
     ),
     licence="Apache-2.0",
     parameters=439_712,
-    trained="Not yet: mmgen train observation-to-actions:pusht.",
+    trained=(
+        "By this recipe on one CPU core that other work shared: 6,250 steps of 256 pairs in about "
+        "12 minutes (the first 2,462 on a schedule of 11,750), by OMP_NUM_THREADS=1 "
+        "ACCELERATE_USE_CPU=true mmgen train observation-to-actions:pusht."
+    ),
+    scores={
+        "pusht: episodes in which the T comes to its place": "88.0 % (80.2 to 93.0, n = 100)",
+        "pusht: score: greatest share covered, over 0.95": "0.9324 (0.8851 to 0.9729, n = 100)",
+    },
+    limits=(
+        "Has seen 354 episodes of an expert that pushes a T of this size to this place, and 300 "
+        "steps are enough for a few mistakes, not for many."
+    ),
 )
 
 ROLLOUT = {"environment": "gym_pusht/PushT-v0", "num_action_steps": 8}
-NUM_EPISODES = {"near": 300, "far": 300}
+NUM_EPISODES = {"near": 174, "far": 180}
 """Of demonstrations that start near the goal, and as gym-pusht does."""
 
 TRAINING = {
-    "steps": 12_000,
+    "steps": 6_250,
     "batch_size": 256,
     "optimizer": "muon",
     "learning_rate": 2e-3,
