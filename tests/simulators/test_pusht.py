@@ -128,9 +128,15 @@ def test_demonstrations_are_played_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.glob("*.part"))
     assert [d.seed for d in demonstrations(1, near=True, folder=tmp_path)] == [1]
     assert (tmp_path / "near-000001.npz").is_file()
-    (tmp_path / "000002.npz").write_bytes(b"PK")
-    with pytest.raises(LoadError, match=r"000002.npz' holds no demonstration.*Delete it"):
-        demonstrations(2, folder=tmp_path)
+    broken = tmp_path / "000002.npz"
+    for content in (b"PK", b"junk", None):
+        if content is None:
+            own = {"states": np.zeros((2, 5)), "actions": np.zeros((3, 2)), "scores": np.ones(3)}
+            np.savez(broken, **own)
+        else:
+            broken.write_bytes(content)
+        with pytest.raises(LoadError, match=r"000002.npz' holds no demonstration.*Delete it"):
+            demonstrations(2, folder=tmp_path)
 
 
 def test_where_demonstrations_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

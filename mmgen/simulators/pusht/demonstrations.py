@@ -153,9 +153,23 @@ def _write(path: Path, shown: Demonstration) -> None:
 def _read(path: Path, seed: int) -> Demonstration:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            kinds = [arrays[name] for name in ("states", "actions", "scores")]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise LoadError(
-            f"{str(path)!r} holds no demonstration: {error}. Delete it, and it is played again."
-        ) from None
-    return Demonstration(seed, *kinds)
+            states, actions, scores = (arrays[name] for name in ("states", "actions", "scores"))
+    # What is no archive at all is an array to numpy, which is no context.
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
+        raise _unreadable(path) from None
+    steps = len(actions) if actions.ndim == 2 else 0
+    if not steps or not (
+        states.shape == (steps + 1, 5)
+        and actions.shape == (steps, 2)
+        and scores.shape == (steps,)
+        and all(x.dtype.kind == "f" and np.isfinite(x).all() for x in (states, actions, scores))
+    ):
+        raise _unreadable(path)
+    return Demonstration(seed, states, actions, scores)
+
+
+def _unreadable(path: Path) -> LoadError:
+    return LoadError(
+        f"{str(path)!r} holds no demonstration: an archive of states (T + 1, 5), actions (T, 2) "
+        "and scores (T,), finite numbers. Delete it, and it is played again."
+    )
