@@ -7,6 +7,7 @@ straight paths; RT-1 (Brohan et al., 2022), Sec. 5.2, arXiv:2212.06817, for acti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from mmgen.families.autoregressive import Autoregressive
@@ -25,7 +26,7 @@ __all__ = ["autoregressive_policy", "diffusion_policy"]
 Bound = float | Sequence[float] | None
 
 
-def diffusion_policy(
+def diffusion_policy(  # noqa: PLR0913
     observations: Mapping[str, Sequence[int]],
     *,
     horizon: int,
@@ -35,6 +36,8 @@ def diffusion_policy(
     dim: int = 128,
     depth: int = 3,
     attentive: bool = True,
+    seen: Mapping[str, Any] = MappingProxyType({}),
+    units: str | Sequence[str] = "",
     **choices: Any,
 ) -> Pipeline:
     """Flow matching on chunks of actions, with fresh weights.
@@ -49,13 +52,21 @@ def diffusion_policy(
         depth: Number of blocks.
         attentive: Whether a transformer attends to each step of actions and of observations. If
             not, a perceptron takes either whole: of a few numbers it learns as much much faster.
+        seen: Further arguments of `ObservationEncoder`, such as which numbers are angles.
+        units: Of actions.
         choices: Further arguments of `Diffusion`; ten steps from noise to actions if not told.
     """
-    encoder = ObservationEncoder(observations, dim=dim, num_heads=dim // 32)
+    encoder = ObservationEncoder(observations, dim=dim, num_heads=dim // 32, **seen)
     low, high = bounds
     clip = low is not None or high is not None
     codec = ActionChunks(
-        horizon, num_actions, low=low, high=high, clip=clip, normalisation=normalisation
+        horizon,
+        num_actions,
+        low=low,
+        high=high,
+        units=units,
+        clip=clip,
+        normalisation=normalisation,
     )
     sizes = {"dim": dim, "depth": depth, "condition": encoder.spec}
     network = (

@@ -9,12 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from mmgen.core.card import Card
-from mmgen.families.diffusion import Diffusion
 from mmgen.families.diffusion.times import LogitNormalTimes
-from mmgen.guidance.classifier_free import ClassifierFreeGuidance
-from mmgen.modalities.actions import ActionChunks, Episode, ObservationEncoder, Windows
-from mmgen.nn.mlp import ConditionalMLP
+from mmgen.modalities.actions import Episode, Windows
 from mmgen.pipeline import Pipeline
+from mmgen.policies import diffusion_policy
 from mmgen.simulators.pusht import demonstrations
 from mmgen.training.pairs import IndexedPairs, Pairs
 
@@ -82,20 +80,19 @@ def pairs(split: str = "train") -> Pairs:
 
 def build(*, dim: int = 128, depth: int = 4, width: int = 256) -> Pipeline:
     """The pipeline with fresh weights."""
-    encoder = ObservationEncoder(
-        {_STATE: (_HISTORY, 5)}, dim=dim, angles={_STATE: (4,)}, width=width
-    )
-    codec = ActionChunks(_HORIZON, 2, low=0.0, high=_SIZE, units="px", clip=True)
-    network = ConditionalMLP(codec.spec.shape, dim=dim, depth=depth, condition=encoder.spec)
     # What is seen all but fixes what is done, so it shows at much noise.
     times = LogitNormalTimes(mean=0.7, std=1.2)
-    model = Diffusion(network, spec=codec.spec, target="data", times=times, num_inference_steps=10)
-    # An observation is all that a policy goes by: it is seldom withheld.
-    return Pipeline(
-        encoder=encoder,
-        model=ClassifierFreeGuidance(model, guidance_scale=1.0),
-        codec=codec,
-        condition_dropout=0.02,
+    return diffusion_policy(
+        {_STATE: (_HISTORY, 5)},
+        horizon=_HORIZON,
+        num_actions=2,
+        bounds=(0.0, _SIZE),
+        dim=dim,
+        depth=depth,
+        attentive=False,
+        seen={"angles": {_STATE: (4,)}, "width": width},
+        units="px",
+        times=times,
     )
 
 

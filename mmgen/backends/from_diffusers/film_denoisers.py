@@ -18,24 +18,28 @@ from mmgen.core.codec import Codec
 __all__ = ["AttendingFilm", "GoingOn", "PicturedFilm"]
 
 
-class PicturedFilm(OnSchedule):
+class _BesideFrames(OnSchedule):
+    """What sees latents (B, T, C, H, W) with others beside those of each frame."""
+
+    def seen(self, z_t: Tensor, c: GivenCondition) -> Tensor:
+        return torch.cat((z_t, self.beside(z_t, c).to(z_t)), dim=2)
+
+
+class PicturedFilm(_BesideFrames):
     """A UNet on films that is told a picture, no text: Stable Video Diffusion.
 
-    Latents are (B, T, C, H, W), and the picture's latents stand beside those of every frame.
+    The picture's latents stand beside those of every frame.
     """
 
     def predicted(self, z_t: Tensor, place: Tensor, c: GivenCondition) -> Tensor:
         own = {name: value.to(z_t) for name, value in told(c).items()}
         return self.network(self.seen(z_t, c), place, **own).sample
 
-    def seen(self, z_t: Tensor, c: GivenCondition) -> Tensor:
-        return torch.cat((z_t, self.beside(z_t, c).to(z_t)), dim=2)
 
-
-class AttendingFilm(OnSchedule, Reading):
+class AttendingFilm(_BesideFrames, Reading):
     """A transformer on films that attends to a text, a picture beside them: CogVideoX.
 
-    Latents are (B, T, C, H, W), and the picture's are beside the first frame, zeros beside others.
+    The picture's latents are beside those of the first frame, zeros beside others.
     """
 
     @classmethod
@@ -59,9 +63,6 @@ class AttendingFilm(OnSchedule, Reading):
             timestep=place,
             image_rotary_emb=places,
         ).sample
-
-    def seen(self, z_t: Tensor, c: GivenCondition) -> Tensor:
-        return torch.cat((z_t, self.beside(z_t, c).to(z_t)), dim=2)
 
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         found, _ = self.pipeline.encode_prompt(
