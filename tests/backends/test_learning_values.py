@@ -24,7 +24,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from mmgen import Audio, Pipeline
 from mmgen.backends.from_diffusers.denoisers import DENOISERS, LEARNERS
-from mmgen.core.errors import SpecError
+from mmgen.core.errors import MissingDependency, SpecError
 from mmgen.modalities.video.value import Video
 from mmgen.training import fit, read_pairs
 
@@ -460,6 +460,8 @@ def folder(checkpoints: Callable[[str], Path], tmp_path: Path) -> Callable[[str]
 @torch.no_grad()
 @pytest.mark.parametrize("name", HANDS)
 def test_the_loss_is_the_librarys_formula(name: str, folder: Callable[[str], Path]) -> None:
+    if name == "wan_image":
+        pytest.importorskip("ftfy")
     place = folder(name)
     pipe, pairs = Pipeline.from_pretrained(place), _pairs(name)
     ys, xs = map(list, zip(*pairs, strict=True))
@@ -616,3 +618,12 @@ def test_films_of_which_it_does_not_learn(
     pipe, (pair, _) = Pipeline.from_pretrained(copy), _pairs(name)
     with pytest.raises(SpecError, match=f"WanImageToVideoPipeline is only called.*{why}"):
         pipe.loss(pipe.prepare([pair]))
+
+
+def test_a_library_that_texts_take_for_granted_is_named(
+    checkpoints: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, pairs = Pipeline.from_pretrained(checkpoints("wan_image")), _pairs("wan_image")
+    monkeypatch.delattr("diffusers.pipelines.wan.pipeline_wan_i2v.ftfy", raising=False)
+    with pytest.raises(MissingDependency, match=r"WanImageToVideoPipeline needs ftfy.*sdk\[video"):
+        pipe.loss(pipe.prepare(pairs))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,10 +15,18 @@ from mmgen.backends.from_diffusers.noising import Noising
 from mmgen.backends.given import GivenCondition
 from mmgen.backends.values import EvenPixels
 from mmgen.core.codec import Codec
+from mmgen.core.errors import MissingDependency
 from mmgen.core.spec import ConditionSpec
 from mmgen.families.diffusion.path import GaussianPath
 
-__all__ = ["LibraryDenoiser", "Reading", "network_of", "square_images", "told"]
+__all__ = [
+    "LibraryDenoiser",
+    "Reading",
+    "naming_missing",
+    "network_of",
+    "square_images",
+    "told",
+]
 
 
 class LibraryDenoiser(nn.Module, ABC):
@@ -126,7 +135,7 @@ class Reading(LibraryDenoiser):
         """The same of each text, where they differ in length."""
         wanted = [values.get("text", "") for values in c.values]
         kept = self._texts
-        with torch.no_grad():
+        with torch.no_grad(), naming_missing(self.pipeline):
             # Those of the last call are kept: a denoiser is asked of the same ones at each step.
             self._texts = {t: kept.get(t) or self._encoded(t) for t in dict.fromkeys(wanted)}
         return [self._texts[text] for text in wanted]
@@ -134,6 +143,21 @@ class Reading(LibraryDenoiser):
     @abstractmethod
     def _encoded(self, text: str) -> tuple[Tensor, ...]:
         """What the network needs of a text, each (1, ...)."""
+
+
+@contextmanager
+def naming_missing(pipeline: Any) -> Iterator[None]:
+    """Say what is to be installed where a library takes for granted what others do without.
+
+    Raises:
+        MissingDependency: If texts are to be cleaned by ftfy, and it is not installed.
+    """
+    try:
+        yield
+    except NameError as error:
+        if error.name != "ftfy":
+            raise
+        raise MissingDependency("ftfy", extra="video", purpose=type(pipeline).__name__) from None
 
 
 def network_of(pipeline: Any) -> nn.Module:

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from mmgen.backends.called import CalledConditional, OnCalledStep
 from mmgen.backends.from_diffusers.autoencoder import decoded
 from mmgen.backends.from_diffusers.calls import RESIZING, Call, call_options
+from mmgen.backends.from_diffusers.denoiser import naming_missing
 from mmgen.backends.from_diffusers.denoisers import DENOISERS, LEARNERS, Learning
 from mmgen.backends.from_diffusers.precision import mended
 from mmgen.backends.from_diffusers.steps import followed
 from mmgen.backends.given import GivenCondition
 from mmgen.core.condition import Condition
 from mmgen.core.conditional import Completable, Conditional, Progress
-from mmgen.core.errors import MissingDependency, SpecError
+from mmgen.core.errors import SpecError
 from mmgen.core.latent import Latent
 from mmgen.core.model import Model
 from mmgen.core.options import Option
@@ -291,12 +292,8 @@ def _called(pipeline: Any, arguments: Mapping[str, Any], own: _Told) -> Any:
     """What the call of a library gives; what goes wrong within it says whose it is."""
     kind = type(pipeline).__name__
     try:
-        return pipeline(**arguments)
-    except NameError as error:
-        if error.name != "ftfy":
-            raise
-        # Some take for granted what others do without.
-        raise MissingDependency("ftfy", extra="video", purpose=kind) from None
+        with naming_missing(pipeline):
+            return pipeline(**arguments)
     except (AttributeError, TypeError, LookupError, RuntimeError) as error:
         if error is own.raised or isinstance(error, torch.OutOfMemoryError):
             raise
